@@ -1,0 +1,249 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use hrpyc_certs::when::{self, TextError};
+use hrpyc_certs::{AccessEnd, Changes};
+use ipnet::IpNet;
+use jiff::SignedDuration;
+use wire::leaf::Serial;
+use wire::{Name, TrustDomain};
+
+/// Who may reach Houdini, and until when: the authority of hrpyc-guard.
+#[derive(Debug, Parser)]
+#[command(name = "hrpyc-certs", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// The state directory of the authority
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an authority where there is none
+    Init(InitArguments),
+    /// Make a one-time code that lets somebody in, or adds a device
+    Invite(InviteArguments),
+    /// Change what somebody may do; live sessions feel it
+    Grant(GrantArguments),
+    /// Issue a certificate by hand, for a machine that cannot join by itself
+    Issue(IssueArguments),
+    /// Print a fresh token for somebody's newest certificate
+    Token(TokenArguments),
+    /// List everybody
+    List,
+    /// Show all that is known of somebody
+    Show(ShowArguments),
+    /// Take access back; live sessions end within a second
+    Revoke(RevokeArguments),
+    /// Print the revocation list (X.509, PEM)
+    Crl,
+    /// Write keys, store and journal into one file
+    Backup(BackupArguments),
+    /// Put a backup back, or go on after a rollback was noticed
+    Restore(RestoreArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// The trust domain, such as studio.example [default: NAME.internal]
+    #[arg(long)]
+    pub(crate) domain: Option<TrustDomain>,
+    /// The name of the guard on this machine [default: the machine's name]
+    #[arg(long)]
+    pub(crate) name: Option<Name>,
+}
+
+/// What can be stated about a grant.
+#[derive(Debug, Args)]
+pub(crate) struct Terms {
+    /// What they may do: full
+    #[arg(long)]
+    role: Option<String>,
+    /// The end of access: 2026-12-31, "2026-12-31 18:00", 2026-12-31T18:00+01:00, or never
+    #[arg(long, value_name = "DATE", value_parser = access_end)]
+    access_until: Option<AccessEnd>,
+    /// A network to come from, such as 10.1.0.0/16; repeat it for more, "any" for all
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    from: Vec<Choice<IpNet>>,
+    /// The name of an upstream they may reach; repeat it for more, "any" for all
+    #[arg(long, value_name = "NAME", value_parser = upstream)]
+    upstream: Vec<Choice<String>>,
+}
+
+/// One value of an option, or all there are.
+#[derive(Debug, Clone)]
+enum Choice<T> {
+    Any,
+    One(T),
+}
+
+impl Terms {
+    pub(crate) fn to_changes(&self) -> Changes {
+        Changes {
+            role: self.role.clone(),
+            access_until: self.access_until.clone(),
+            from: chosen(&self.from),
+            upstreams: chosen(&self.upstream),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.role.is_none()
+            && self.access_until.is_none()
+            && self.from.is_empty()
+            && self.upstream.is_empty()
+    }
+}
+
+/// `None` when nothing was said, an empty list for any.
+fn chosen<T: Clone + PartialEq>(said: &[Choice<T>]) -> Option<Vec<T>> {
+    if said.is_empty() {
+        return None;
+    }
+    let mut list: Vec<T> = Vec::new();
+    for choice in said {
+        match choice {
+            Choice::Any => return Some(Vec::new()),
+            Choice::One(one) if !list.contains(one) => list.push(one.clone()),
+            Choice::One(_) => {}
+        }
+    }
+    Some(list)
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InviteArguments {
+    /// Whom: alice, service/farm, or guard/ws13 for a workstation that joins
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) terms: Terms,
+    /// Where they reach the guard of this authority: HOST:PORT [default: as it advertises]
+    #[arg(long, value_name = "HOST:PORT", value_parser = when::address)]
+    pub(crate) guard: Option<String>,
+    /// How long the code can be used
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = when::duration)]
+    pub(crate) valid: SignedDuration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantArguments {
+    /// Whose: alice, service/farm
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) terms: Terms,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IssueArguments {
+    /// For whom: alice, service/farm
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) what: IssueWhat,
+    /// Where the certificate goes [default: it is printed]
+    #[arg(long, value_name = "FILE", requires = "csr")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where a token goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_out: Option<PathBuf>,
+    /// The passphrase of the bundle: a file, or - for standard input [default: ask]
+    #[arg(long, value_name = "FILE", conflicts_with = "csr")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// The name of the machine, for lists
+    #[arg(long, value_name = "NAME", default_value = "issued by hand")]
+    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) terms: Terms,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct IssueWhat {
+    /// For the key of this certificate request, PEM or DER; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csr: Option<PathBuf>,
+    /// With a new key, in a password-protected PEM file together with the certificates
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArguments {
+    /// For whom: alice, service/farm
+    pub(crate) name: String,
+    /// For this certificate instead of the newest
+    #[arg(long)]
+    pub(crate) serial: Option<Serial>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// Whom: alice, service/farm, guard/ws13
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArguments {
+    /// A name, a certificate's serial, a token or its id, or an invite's id
+    #[arg(value_name = "NAME|SERIAL|TOKEN")]
+    pub(crate) target: String,
+    /// The reason; artists get to read it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// The file to write; it must not exist
+    pub(crate) file: PathBuf,
+    /// The passphrase: a file, or - for standard input [default: ask]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Leave the keys in the file unencrypted
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub(crate) no_passphrase: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArguments {
+    /// The backup
+    #[arg(required_unless_present = "accept_rollback")]
+    pub(crate) file: Option<PathBuf>,
+    /// The passphrase: a file, or - for standard input [default: ask]
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Issue again, although what happened since is lost
+    #[arg(long, requires = "why")]
+    pub(crate) accept_rollback: bool,
+    /// What was found out about the rollback
+    #[arg(long, value_name = "TEXT", requires = "accept_rollback")]
+    pub(crate) why: Option<String>,
+}
+
+fn access_end(text: &str) -> Result<AccessEnd, TextError> {
+    when::access_end(text, &when::local_zone())
+}
+
+fn network(text: &str) -> Result<Choice<IpNet>, TextError> {
+    match text {
+        "any" => Ok(Choice::Any),
+        text => when::network(text).map(Choice::One),
+    }
+}
+
+fn upstream(text: &str) -> Result<Choice<String>, String> {
+    match text.trim() {
+        "" => Err("the name of an upstream is empty".into()),
+        "any" => Ok(Choice::Any),
+        name if name.len() > 64 || name.chars().any(char::is_control) => {
+            Err("the name of an upstream is one line of up to 64 bytes".into())
+        }
+        name => Ok(Choice::One(name.into())),
+    }
+}

@@ -1,0 +1,152 @@
+//! The journal of revocations: one JSON object a line, only ever added to.
+//!
+//! It exists so that an older copy of the store, put in the place of the newer one,
+//! revives nobody: what the journal knows and the store does not is revoked again when
+//! the store is opened, and shows that the store was rolled back.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{StateError, StoreError};
+use crate::files;
+
+/// What the file is, for messages.
+pub(crate) const WHAT: &str = "the journal of revocations";
+
+/// One revocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// Random; the same in the store.
+    pub(crate) id: String,
+    /// The store's sequence after the revocation.
+    pub(crate) sequence: u64,
+    /// When.
+    pub(crate) at: Timestamp,
+    /// Of what.
+    pub(crate) kind: EntryKind,
+    /// A SPIFFE ID, a serial, a token's id or an invite's id.
+    pub(crate) subject: String,
+    /// The reason that was given.
+    pub(crate) why: String,
+}
+
+/// What was revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EntryKind {
+    /// A person, service or guard, with all it holds.
+    Identity,
+    /// One certificate.
+    Certificate,
+    /// One token.
+    Token,
+    /// One invite.
+    Invite,
+}
+
+impl EntryKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Certificate => "certificate",
+            Self::Token => "token",
+            Self::Invite => "invite",
+        }
+    }
+
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        [Self::Identity, Self::Certificate, Self::Token, Self::Invite]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
+}
+
+/// The file.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+}
+
+impl Journal {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All entries. A last line without its end was never reported as done and is left
+    /// out.
+    pub(crate) fn read(&self) -> Result<Vec<Entry>, StateError> {
+        let text = files::read(&self.path, WHAT)?;
+        parse(text.expose()).map_err(|line| StateError::Damaged {
+            path: self.path.clone(),
+            why: format!("line {line} cannot be read"),
+        })
+    }
+
+    /// Adds the entries that are not there yet and brings them to the disk. Processes take
+    /// turns by a lock on the file.
+    pub(crate) fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.try_append(entries)
+            .map_err(|e| StoreError::from_io(&self.path, &e))
+    }
+
+    fn try_append(&self, entries: &[Entry]) -> io::Result<()> {
+        let mut file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        file.lock()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let known = parse(&text).unwrap_or_default();
+        // An append that was cut short leaves part of a line.
+        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        let mut lines = Vec::new();
+        for entry in entries {
+            if !known.iter().any(|other| other.id == entry.id) {
+                serde_json::to_writer(&mut lines, entry)?;
+                lines.push(b'\n');
+            }
+        }
+        if lines.is_empty() {
+            return Ok(());
+        }
+        file.set_len(whole as u64)?;
+        let written = write_at(&mut file, whole as u64, &lines);
+        if written.is_err() {
+            let _ = file.set_len(whole as u64);
+        }
+        written
+    }
+}
+
+fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// The entries of a journal's text, or the number of the first line that makes no sense.
+pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, usize> {
+    let whole = text.rfind('\n').map_or(0, |at| at + 1);
+    text[..whole]
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(at, line)| serde_json::from_str(line).map_err(|_| at + 1))
+        .collect()
+}
+
+/// The entries of a damaged journal that can still be read.
+pub(crate) fn salvage(text: &str) -> Vec<Entry> {
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
