@@ -1,0 +1,202 @@
+//! Which guard is meant by what somebody typed.
+
+use wire::hello::Wanted;
+use wire::{Identity, Name};
+
+use super::{Entry, Profile, ProfileError, Profiles};
+use crate::explain::Explain;
+
+/// A guard and the addresses to try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    /// What its certificate must say.
+    pub identity: Identity,
+    /// `HOST:PORT`, in the order to try.
+    pub addresses: Vec<String>,
+}
+
+impl Guard {
+    /// The guard's name.
+    pub fn name(&self) -> &Name {
+        &self.identity.name
+    }
+}
+
+/// The way to one Houdini: as whom, through which guard.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The profile that opens it.
+    pub profile: Profile,
+    /// The guard.
+    pub guard: Guard,
+    /// Which Houdini there; `None` is the guard's first.
+    pub upstream: Option<Wanted>,
+    /// The client program and its version, for the guard's audit.
+    pub client: String,
+}
+
+impl Profiles {
+    /// Finds the guard that `wanted` means: a profile (its guard is the one that enrolled
+    /// us), a guard of any profile, or `PROFILE:GUARD`. Without a name there must be only
+    /// one profile.
+    ///
+    /// # Errors
+    /// [`RouteError`] when nothing or more than one thing fits.
+    pub fn route(
+        &self,
+        wanted: Option<&str>,
+        upstream: Option<Wanted>,
+        client: &str,
+    ) -> Result<Route, RouteError> {
+        let (profile, guard) = self.find(wanted)?;
+        Ok(Route {
+            upstream: upstream.or_else(|| profile.upstream()),
+            profile,
+            guard,
+            client: client.into(),
+        })
+    }
+
+    /// The profile named so, or the only one.
+    ///
+    /// # Errors
+    /// [`RouteError`] when there is none, or none so named, or no name and several.
+    pub fn only(&self, wanted: Option<&str>) -> Result<Profile, RouteError> {
+        let entries = self.list()?;
+        let known = || entries.iter().map(|entry| entry.name.to_string()).collect();
+        match wanted {
+            Some(wanted) => match entries.iter().find(|e| e.name.as_str() == wanted) {
+                Some(entry) => Ok(self.load(&entry.name)?),
+                None => Err(RouteError::Unknown {
+                    wanted: wanted.into(),
+                    known: known(),
+                }),
+            },
+            None => match entries.as_slice() {
+                [] => Err(RouteError::NoProfile),
+                [only] => Ok(self.load(&only.name)?),
+                _ => Err(RouteError::Several { known: known() }),
+            },
+        }
+    }
+
+    fn find(&self, wanted: Option<&str>) -> Result<(Profile, Guard), RouteError> {
+        let Some(wanted) = wanted else {
+            let profile = self.only(None)?;
+            let guard = first_guard(&profile)?;
+            return Ok((profile, guard));
+        };
+        if let Some((profile, name)) = wanted.split_once(':') {
+            let profile = self.only(Some(profile))?;
+            let guards = profile.guards(&profile.credentials()?);
+            let known = guards.iter().map(|g| g.name().to_string()).collect();
+            let found = guards.into_iter().find(|g| g.name().as_str() == name);
+            return found
+                .map(|guard| (profile, guard))
+                .ok_or_else(|| RouteError::Unknown {
+                    wanted: wanted.into(),
+                    known,
+                });
+        }
+        let entries = self.list()?;
+        if entries.is_empty() {
+            return Err(RouteError::NoProfile);
+        }
+        if entries.iter().any(|entry| entry.name.as_str() == wanted) {
+            let profile = self.only(Some(wanted))?;
+            let guard = first_guard(&profile)?;
+            return Ok((profile, guard));
+        }
+        pick(wanted, entries)
+    }
+}
+
+fn first_guard(profile: &Profile) -> Result<Guard, ProfileError> {
+    let mut guards = profile.guards(&profile.credentials()?);
+    Ok(guards.swap_remove(0))
+}
+
+/// The one guard of that name among all usable profiles.
+fn pick(wanted: &str, entries: Vec<Entry>) -> Result<(Profile, Guard), RouteError> {
+    let mut known = Vec::new();
+    let mut found = Vec::new();
+    for entry in entries {
+        known.push(entry.name.to_string());
+        let Ok(profile) = entry.profile else { continue };
+        let Ok(credentials) = profile.credentials() else {
+            continue;
+        };
+        for guard in profile.guards(&credentials) {
+            if guard.name().as_str() == wanted {
+                found.push((profile.clone(), guard));
+            } else if !known.contains(&guard.name().to_string()) {
+                known.push(guard.name().to_string());
+            }
+        }
+    }
+    match found.len() {
+        0 => Err(RouteError::Unknown {
+            wanted: wanted.into(),
+            known,
+        }),
+        1 => Ok(found.swap_remove(0)),
+        _ => Err(RouteError::Ambiguous {
+            wanted: wanted.into(),
+            choices: found
+                .iter()
+                .map(|(profile, guard)| format!("{}:{}", profile.name(), guard.name()))
+                .collect(),
+        }),
+    }
+}
+
+/// Why it is not clear which guard is meant.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// Nobody has joined.
+    #[error("there is no profile yet")]
+    NoProfile,
+    /// Nothing is called so.
+    #[error("no profile and no guard is called {wanted:?}; there are: {}", known.join(", "))]
+    Unknown {
+        /// What was typed.
+        wanted: String,
+        /// What could have been typed.
+        known: Vec<String>,
+    },
+    /// No name was given, and there is more than one profile.
+    #[error("there are several profiles: {}", known.join(", "))]
+    Several {
+        /// Their names.
+        known: Vec<String>,
+    },
+    /// Guards of several authorities are called so.
+    #[error("{wanted:?} is a guard of several profiles: {}", choices.join(", "))]
+    Ambiguous {
+        /// What was typed.
+        wanted: String,
+        /// What to type instead.
+        choices: Vec<String>,
+    },
+    /// The profile cannot be used.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+}
+
+impl Explain for RouteError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoProfile => {
+                Some("run `hrpyc-agent join` with the code that you were sent".into())
+            }
+            Self::Unknown { .. } => Some(
+                "see `hrpyc-agent status`; a workstation that was added lately shows after the \
+                 next renewal"
+                    .into(),
+            ),
+            Self::Several { .. } => Some("name the one that you mean".into()),
+            Self::Ambiguous { .. } => Some("write it as PROFILE:GUARD".into()),
+            Self::Profile(error) => error.hint(),
+        }
+    }
+}
