@@ -1,0 +1,286 @@
+//! The audit log of connections: one JSON object a line, in `STATE/audit/connections.jsonl`.
+//!
+//! Each attempt to connect is opened here when it is accepted, and leaves a record
+//! whatever happens, because [`Attempt`] and [`OpenSession`] write one when they are
+//! dropped. A session that cannot be written down does not begin.
+
+mod budget;
+mod record;
+mod writer;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use aws_lc_rs::rand;
+use wire::leaf::Leaf;
+use wire::{Code, Identity};
+
+use crate::config::AuditConfig;
+use crate::denial::Denial;
+use crate::policy::Permit;
+use crate::relay::{End, Traffic};
+use budget::{Budget, Verdict};
+pub use record::{Event, Record};
+use writer::Writer;
+pub use writer::{AuditError, lock_directory};
+
+/// The audit log.
+#[derive(Debug)]
+pub struct Audit {
+    writer: Writer,
+    budget: Budget,
+    raised: Mutex<HashSet<&'static str>>,
+}
+
+impl Audit {
+    /// Opens the log in a directory, makes it where it is missing, and closes the records
+    /// that a killed guard left open.
+    ///
+    /// # Errors
+    /// [`AuditError`] when the directory or the file cannot be used.
+    pub fn open(directory: &std::path::Path, config: AuditConfig) -> Result<Arc<Self>, AuditError> {
+        Ok(Arc::new(Self {
+            writer: Writer::open(directory, config)?,
+            budget: Budget::new(),
+            raised: Mutex::default(),
+        }))
+    }
+
+    /// Writes an alarm down, the first time that it is raised in the life of this process.
+    pub fn alarm(&self, reason: &'static str, sentence: &str) {
+        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        if raised.insert(reason) {
+            tracing::error!(reason, "ALARM: {sentence}");
+            let mut record = Record::new(Event::Alarm);
+            record.reason = Some(reason.into());
+            record.sentence = Some(sentence.into());
+            self.writer.write(record);
+        }
+    }
+
+    /// Writes a record about the guard itself.
+    pub fn event(&self, record: Record) {
+        self.writer.write(record);
+    }
+
+    /// Applies a new configuration and begins to write to the file of that name anew.
+    pub fn reconfigure(&self, config: AuditConfig) {
+        self.writer.reconfigure(config);
+    }
+
+    /// Writes down what was only counted, and waits until all is on disk. Returns how many
+    /// records could not be written.
+    pub fn finish(&self) -> usize {
+        self.write_suppressed(true);
+        self.writer.finish()
+    }
+
+    /// Writes one record for each address whose failures were only counted, when its time
+    /// is over, or at once when the guard stops.
+    pub fn write_suppressed(&self, at_once: bool) {
+        for (address, count) in self.budget.take_counted(at_once) {
+            self.writer.write(Record::suppressed(&address, count));
+        }
+    }
+
+    /// Begins the record of a connection.
+    pub fn attempt(self: &Arc<Self>, peer: SocketAddr) -> Attempt {
+        let mut record = Record::new(Event::Refused);
+        record.session = Some(session_id());
+        record.peer = Some(peer);
+        Attempt {
+            audit: self.clone(),
+            peer,
+            record: Some(record),
+            known: false,
+            begun: Instant::now(),
+        }
+    }
+}
+
+/// A session's id, unguessable and never used twice.
+fn session_id() -> String {
+    let mut bytes = [0; 8];
+    // Without randomness TLS would have failed first; ids are then merely not unique.
+    let _ = rand::fill(&mut bytes);
+    wire::hex(&bytes)
+}
+
+/// A connection that has not become a session. Dropped without a word it is recorded as
+/// failed inside the guard.
+#[derive(Debug)]
+pub struct Attempt {
+    audit: Arc<Audit>,
+    peer: SocketAddr,
+    record: Option<Record>,
+    known: bool,
+    begun: Instant,
+}
+
+impl Attempt {
+    /// The id of the connection, and of the session that it may become.
+    pub fn id(&self) -> String {
+        self.record
+            .as_ref()
+            .and_then(|record| record.session.clone())
+            .unwrap_or_default()
+    }
+
+    /// What the certificate says, before it is believed.
+    pub fn claims(&mut self, leaf: &Leaf) {
+        if let Some(record) = &mut self.record {
+            record.identity = Some(leaf.identity.clone());
+            record.serial = Some(leaf.serial.clone());
+        }
+    }
+
+    /// The identity has been verified; from here on its failures are its own, not its
+    /// address's.
+    pub fn knows(&mut self, leaf: &Leaf) {
+        self.claims(leaf);
+        self.known = true;
+    }
+
+    /// Where the connection comes from.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether the identity has been verified.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// The token has been verified.
+    pub fn token(&mut self, id: &str) {
+        if let Some(record) = &mut self.record {
+            record.token = Some(id.into());
+        }
+    }
+
+    /// The client's name for itself.
+    pub fn client(&mut self, client: &str) {
+        if let Some(record) = &mut self.record {
+            record.client = Some(client.into());
+        }
+    }
+
+    /// Ends the attempt with a refusal.
+    pub fn refused(mut self, denial: &Denial) {
+        self.write_refusal(denial.code, &denial.sentence);
+    }
+
+    /// Ends the attempt with something that was given out.
+    pub fn served(mut self, event: Event, identity: &Identity) {
+        if let Some(mut record) = self.record.take() {
+            record.event = event;
+            record.identity = Some(identity.clone());
+            record.seconds = Some(self.begun.elapsed().as_secs_f64());
+            self.audit.writer.write(record);
+        }
+    }
+
+    /// Writes the beginning of a session and waits until it is on disk.
+    ///
+    /// # Errors
+    /// A denial when it cannot be written: then there must be no session.
+    pub async fn open(
+        mut self,
+        permit: &Permit,
+        shared_user: bool,
+    ) -> Result<OpenSession, (Self, Denial)> {
+        let Some(mut record) = self.record.clone() else {
+            return Err((self, unwritable()));
+        };
+        record.event = Event::Opened;
+        record.role = Some(permit.role().as_str().into());
+        record.upstream = Some(permit.houdini().to_string());
+        record.shares_user = shared_user.then_some(true);
+        if self
+            .audit
+            .writer
+            .write_through(record.clone())
+            .await
+            .is_err()
+        {
+            return Err((self, unwritable()));
+        }
+        self.record = None;
+        Ok(OpenSession {
+            audit: self.audit.clone(),
+            record: Some(record),
+            begun: Instant::now(),
+            traffic: Traffic::default(),
+        })
+    }
+
+    fn write_refusal(&mut self, code: Code, sentence: &str) {
+        let Some(mut record) = self.record.take() else {
+            return;
+        };
+        record.event = Event::Refused;
+        record.stage = Some(code.stage().as_str().into());
+        record.code = Some(code);
+        record.sentence = Some(sentence.into());
+        record.seconds = Some(self.begun.elapsed().as_secs_f64());
+        if self.known || self.audit.budget.spend(self.peer.ip()) == Verdict::Record {
+            tracing::info!(peer = %self.peer, code = %code, stage = code.stage().as_str(), "refused: {sentence}");
+            self.audit.writer.write(record);
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.write_refusal(
+            Code::Internal,
+            "The guard dropped the connection without a word.",
+        );
+    }
+}
+
+fn unwritable() -> Denial {
+    Denial::new(
+        Code::AuditUnavailable,
+        "The guard cannot write its audit log (its disk may be full), so it opens no new session.",
+        "Tell your IT team: the guard's disk needs room.",
+    )
+}
+
+/// A session that is under way and written down. Dropped without a word it is recorded as
+/// ended inside the guard.
+#[derive(Debug)]
+pub struct OpenSession {
+    audit: Arc<Audit>,
+    record: Option<Record>,
+    begun: Instant,
+    /// What went through so far.
+    pub traffic: Traffic,
+}
+
+impl OpenSession {
+    /// Writes the end of the session.
+    pub fn closed(mut self, end: End) {
+        self.write(end);
+    }
+
+    fn write(&mut self, end: End) {
+        let Some(mut record) = self.record.take() else {
+            return;
+        };
+        record.restamp(Event::Closed);
+        record.bytes_up = Some(self.traffic.up);
+        record.bytes_down = Some(self.traffic.down);
+        record.seconds = Some(self.begun.elapsed().as_secs_f64());
+        record.reason = Some(end.as_str().into());
+        self.audit.writer.write(record);
+    }
+}
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.write(End::Cut(Code::Internal));
+    }
+}

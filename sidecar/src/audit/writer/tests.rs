@@ -1,0 +1,138 @@
+use std::fs;
+
+use super::*;
+
+fn config() -> AuditConfig {
+    AuditConfig {
+        max_bytes: 1 << 20,
+        max_age: Duration::from_secs(3600),
+        keep: None,
+    }
+}
+
+fn lines(path: &Path) -> Vec<serde_json::Value> {
+    fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn session(event: Event, id: &str) -> Record {
+    let mut record = Record::new(event);
+    record.session = Some(id.into());
+    record
+}
+
+#[test]
+fn records_are_appended_and_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 1..=3 {
+        let writer = Writer::open(folder.path(), config()).unwrap();
+        writer.write(Record::new(Event::Started));
+        assert_eq!(writer.finish(), 0);
+        assert_eq!(lines(&folder.path().join(FILE)).len(), round);
+    }
+}
+
+#[test]
+fn a_session_that_a_killed_guard_left_open_is_closed_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE);
+    let writer = Writer::open(folder.path(), config()).unwrap();
+    writer.write(session(Event::Opened, "a"));
+    writer.write(session(Event::Opened, "b"));
+    writer.write(session(Event::Closed, "a"));
+    writer.finish();
+    // The last line was cut off in the middle.
+    let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
+    torn.write_all(br#"{"time":"2026-01-01T00:00:00Z","ev"#)
+        .unwrap();
+
+    Writer::open(folder.path(), config()).unwrap().finish();
+
+    let text = fs::read_to_string(&path).unwrap();
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["session"], "b");
+    assert_eq!(last["event"], "closed");
+    assert_eq!(last["reason"], "guard-killed");
+    assert_eq!(text.matches(r#""event":"closed""#).count(), 2);
+}
+
+#[test]
+fn a_file_that_is_full_is_turned_over_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = Writer::open(
+        folder.path(),
+        AuditConfig {
+            max_bytes: 500,
+            ..config()
+        },
+    )
+    .unwrap();
+    for n in 0..50 {
+        writer.write(session(Event::Refused, &n.to_string()));
+    }
+    writer.finish();
+    let files: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    assert!(files.len() > 5, "{files:?}");
+    let all: usize = files.iter().map(|path| lines(path).len()).sum();
+    assert_eq!(all, 50, "no record is lost between two files");
+    assert!(
+        files
+            .iter()
+            .all(|path| fs::metadata(path).unwrap().len() <= 500)
+    );
+}
+
+#[test]
+fn old_files_are_removed_only_where_that_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let few = AuditConfig {
+        max_bytes: 500,
+        keep: Some(2),
+        ..config()
+    };
+    let writer = Writer::open(folder.path(), few).unwrap();
+    for n in 0..50 {
+        writer.write(session(Event::Refused, &n.to_string()));
+    }
+    writer.finish();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_can_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("audit");
+    Writer::open(&directory, config()).unwrap().finish();
+    assert_eq!(
+        fs::metadata(&directory).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    assert_eq!(
+        fs::metadata(directory.join(FILE))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
+        0o600
+    );
+}
+
+#[test]
+fn a_second_guard_does_not_take_the_same_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = lock_directory(folder.path()).unwrap();
+    assert!(matches!(
+        lock_directory(folder.path()),
+        Err(AuditError::Locked { .. })
+    ));
+    drop(held);
+    lock_directory(folder.path()).unwrap();
+}

@@ -1,0 +1,80 @@
+use super::*;
+
+fn from(text: &str) -> Result<Config, ConfigError> {
+    let raw = toml::from_str(text).map_err(|error| ConfigError::File {
+        path: "guard.toml".into(),
+        problem: error.to_string().trim_end().to_owned(),
+    })?;
+    merge(
+        raw,
+        &RunArgs {
+            state_dir: Some("/state".into()),
+            ..RunArgs::default()
+        },
+    )
+}
+
+fn refusal(text: &str) -> String {
+    from(text).unwrap_err().to_string()
+}
+
+#[test]
+fn without_a_word_it_guards_the_default_port() {
+    let config = from("").unwrap();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:18812");
+    assert_eq!(config.upstreams[0].to_string(), "127.0.0.1:18811");
+    assert_eq!(config.limits.idle_timeout, None);
+}
+
+#[test]
+fn the_command_line_wins() {
+    let raw =
+        toml::from_str("listen = '127.0.0.1:1'\nupstream = '127.0.0.1:2'\ndrain_timeout = '5s'")
+            .unwrap();
+    let args = RunArgs {
+        listen: Some("127.0.0.1:3".into()),
+        upstream: vec!["unix:/run/h.sock".into()],
+        drain_timeout: Some("7s".into()),
+        ..RunArgs::default()
+    };
+    let config = merge(raw, &args).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:3");
+    assert_eq!(config.upstreams[0].to_string(), "unix:/run/h.sock");
+    assert_eq!(config.drain_timeout, Duration::from_secs(7));
+}
+
+#[test]
+fn upstreams_come_as_text_list_or_tables() {
+    let config = from(
+        "upstream = ['127.0.0.1:18811-18820', { name = 'farm', address = '127.0.0.1:19000' }]",
+    )
+    .unwrap();
+    let shown: Vec<String> = config.upstreams.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["127.0.0.1:18811-18820", "farm at 127.0.0.1:19000"]);
+}
+
+#[test]
+fn what_is_wrong_is_told_by_line() {
+    insta::assert_snapshot!(refusal("listen = '127.0.0.1:1'\nupstrem = '127.0.0.1:2'"));
+    insta::assert_snapshot!(refusal("[limits]\nsessions = 'many'"));
+    insta::assert_snapshot!(refusal("[limits]\nhello_timeout = '5 parsecs'"));
+    insta::assert_snapshot!(refusal("listen = "));
+}
+
+#[test]
+fn what_would_shut_everybody_out_or_let_anybody_in_is_refused() {
+    for bad in [
+        "listen = 'nowhere'",
+        "upstream = '10.0.0.1:18811'",
+        "upstream = []",
+        "upstream = ['127.0.0.1:1-5', '127.0.0.1:5']",
+        "advertise = 'ws12'",
+        "name = 'WS 12'",
+        "[limits]\nsessions = 0",
+        "[limits]\nhello_timeout = '0s'",
+        "[limits]\nidle_timeout = '-5s'",
+    ] {
+        assert!(from(bad).is_err(), "{bad:?} must be refused");
+    }
+    assert!(from("upstream = '10.0.0.1:18811'\nallow_remote_upstream = ['10.0.0.1']").is_ok());
+}

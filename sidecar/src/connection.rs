@@ -1,0 +1,190 @@
+//! The life of a connection, from top to bottom.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use wire::Code;
+
+use crate::audit::{Attempt, Event};
+use crate::denial::Denial;
+use crate::guard::Guard;
+use crate::identity::{self, Unverified, VerifiedPeer};
+use crate::policy::Permit;
+use crate::relay;
+use crate::tls::{self, Accepted, EnrolmentSession, FollowerSession, RenewalSession, TlsSession};
+use crate::upstream::{self, Connection};
+use crate::{enrolment, follow, hello, policy, token};
+
+/// How long a client that was cut off may take to receive what it was sent.
+const GOODBYE: Duration = Duration::from_millis(250);
+
+/// Serves one connection to its end. Whatever happens leaves an audit record.
+pub async fn serve(tcp: TcpStream, address: SocketAddr, guard: Arc<Guard>) {
+    let attempt = guard.audit.attempt(address);
+    let config = guard.config();
+    let deadline = Instant::now() + config.limits.handshake_timeout;
+    let turns = config.limits.handshakes_per_address;
+    let turn = match guard.gate.enter(address.ip(), turns, deadline).await {
+        Ok(turn) => turn,
+        Err(denial) => return refused(&guard, attempt, &denial),
+    };
+    let accepted = match tls::accept(tcp, &guard.tls(), deadline).await {
+        Ok(accepted) => accepted,
+        Err(denial) => return refused(&guard, attempt, &denial),
+    };
+    match accepted {
+        Accepted::Session(session) => {
+            let proved = || drop(turn);
+            serve_session(session, attempt, proved, &guard).await;
+        }
+        Accepted::Enrolment(session) => serve_join(session, attempt, &guard).await,
+        Accepted::Renewal(session) => serve_renewal(session, attempt, &guard).await,
+        Accepted::Follower(session) => {
+            drop(turn);
+            serve_follower(session, attempt, &guard).await;
+        }
+    }
+}
+
+/// A session: each step takes the proof that the step before it made.
+async fn serve_session(
+    mut session: TlsSession,
+    mut attempt: Attempt,
+    proved: impl FnOnce(),
+    guard: &Arc<Guard>,
+) {
+    let (mut permit, mut up) = match admit(&mut session, &mut attempt, proved, guard).await {
+        Ok(admitted) => admitted,
+        Err(denial) => return refuse_session(guard, session, attempt, &denial).await,
+    };
+    let id = attempt.id();
+    let shared_user = guard.shares_user(permit.houdini());
+    let mut record = match attempt.open(&permit, shared_user).await {
+        Ok(record) => record,
+        Err((attempt, denial)) => return refuse_session(guard, session, attempt, &denial).await,
+    };
+    if hello::accept(&mut session, permit.accepted(&id))
+        .await
+        .is_err()
+    {
+        return record.closed(relay::End::ClientLost);
+    }
+    let idle = permit.idle_timeout();
+    let ended = permit.registration().ended();
+    let end = relay::run(session.stream(), &mut up, &mut record.traffic, idle, ended).await;
+    drop(up);
+    record.closed(end);
+    let _ = timeout(GOODBYE, session.stream().shutdown()).await;
+}
+
+/// From a handshake to an open connection to Houdini.
+async fn admit(
+    session: &mut TlsSession,
+    attempt: &mut Attempt,
+    proved: impl FnOnce(),
+    guard: &Arc<Guard>,
+) -> Result<(Permit, Connection), Denial> {
+    let (trust, config) = (&guard.trust, guard.config());
+    let peer: VerifiedPeer = identity::verify(session, trust)
+        .await
+        .map_err(|unverified| note_claim(attempt, unverified))?;
+    attempt.knows(peer.leaf());
+    proved();
+    let hello = hello::read(session, config.limits.hello_timeout).await?;
+    attempt.client(&hello.client);
+    if guard.is_draining() {
+        return Err(draining());
+    }
+    let token = token::verify(&hello, &peer, trust, config.limits.clock_skew)?;
+    attempt.token(token.id());
+    let address = attempt.peer().ip().to_canonical();
+    let registration = guard
+        .sessions
+        .register(&peer, &token, address, &config.limits)?;
+    let wanted = hello.upstream.as_ref();
+    let permit = policy::authorize(peer, token, wanted, registration, trust, &config).await?;
+    let up = upstream::connect(&permit).await?;
+    Ok((permit, up))
+}
+
+async fn serve_join(mut session: EnrolmentSession, attempt: Attempt, guard: &Arc<Guard>) {
+    let limit = guard.config().limits.enrolment_timeout;
+    match enrolment::serve_join(&mut session, &guard.trust, limit).await {
+        Ok(issued) => attempt.served(Event::Enrolled, &issued.identity),
+        Err(denial) => refused(guard, attempt, &denial),
+    }
+}
+
+async fn serve_renewal(mut session: RenewalSession, mut attempt: Attempt, guard: &Arc<Guard>) {
+    let limit = guard.config().limits.enrolment_timeout;
+    let peer = match identity::verify_renewal(&session, &guard.trust).await {
+        Ok(peer) => peer,
+        Err(unverified) => {
+            let denial = note_claim(&mut attempt, unverified);
+            enrolment::refuse_renewal(&mut session, &denial).await;
+            return refused(guard, attempt, &denial);
+        }
+    };
+    attempt.knows(peer.leaf());
+    match enrolment::serve_renewal(&mut session, &peer, &guard.trust, limit).await {
+        Ok(issued) => attempt.served(Event::Renewed, &issued.identity),
+        Err(denial) => refused(guard, attempt, &denial),
+    }
+}
+
+async fn serve_follower(mut session: FollowerSession, mut attempt: Attempt, guard: &Arc<Guard>) {
+    let member = match identity::verify_guard(&session, &guard.trust).await {
+        Ok(member) => member,
+        Err(unverified) => {
+            let denial = note_claim(&mut attempt, unverified);
+            tls::close(session.stream()).await;
+            return refused(guard, attempt, &denial);
+        }
+    };
+    attempt.knows(member.leaf());
+    let Some(authority) = guard.trust.issuer.clone() else {
+        let denial = Denial::new(
+            Code::NotTheAuthority,
+            "This guard does not hold the authority, so it cannot be followed.",
+            "Follow the guard that the invite named.",
+        );
+        tls::close(session.stream()).await;
+        return refused(guard, attempt, &denial);
+    };
+    attempt.served(Event::Followed, &member.leaf().identity);
+    let limit = guard.config().limits.hello_timeout;
+    follow::serve(&mut session, &member, authority, &guard.trust, limit).await;
+}
+
+fn note_claim(attempt: &mut Attempt, unverified: Unverified) -> Denial {
+    if let Some(leaf) = &unverified.claimed {
+        attempt.claims(leaf);
+    }
+    unverified.denial
+}
+
+async fn refuse_session(guard: &Guard, mut session: TlsSession, attempt: Attempt, denial: &Denial) {
+    refused(guard, attempt, denial);
+    hello::refuse(&mut session, denial).await;
+}
+
+fn refused(guard: &Guard, attempt: Attempt, denial: &Denial) {
+    if !attempt.is_known() {
+        let limits = &guard.config().limits;
+        let (turns, allowed) = (limits.handshakes_per_address, limits.failures_per_address);
+        guard.gate.failed(attempt.peer().ip(), turns, allowed);
+    }
+    attempt.refused(denial);
+}
+
+fn draining() -> Denial {
+    Denial::new(
+        Code::Draining,
+        "The guard is being stopped and takes no new sessions.",
+        "Try again in a minute.",
+    )
+}

@@ -1,0 +1,313 @@
+//! What the peer may do: from a peer and a token to a [`Permit`].
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use certs::{CertificateStatus, Grant, Standing, TokenStatus};
+use jiff::{Timestamp, Zoned};
+use wire::hello::{Accepted, Wanted};
+use wire::{Code, Identity};
+
+use crate::config::Config;
+use crate::denial::Denial;
+use crate::identity::{VerifiedPeer, day_and_time};
+use crate::sessions::Registration;
+use crate::token::VerifiedToken;
+use crate::trust::Trust;
+use crate::upstream::Houdini;
+
+/// What a role allows. A role that is not in here lets nobody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything that Houdini's user may do.
+    Full,
+}
+
+impl Role {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "full" => Some(Self::Full),
+            _ => None,
+        }
+    }
+
+    /// The name in grants, tokens and the audit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+        }
+    }
+}
+
+/// The right to one session with one Houdini. It holds the session's registration, so that
+/// a revocation finds it from before the grant was looked at until the session has ended.
+///
+/// Only [`authorize`] makes one, and only a permit can dial.
+#[derive(Debug)]
+pub struct Permit {
+    peer: VerifiedPeer,
+    token: VerifiedToken,
+    role: Role,
+    houdini: Houdini,
+    access_until: Option<Zoned>,
+    upstream_timeout: Duration,
+    idle_timeout: Option<Duration>,
+    upstream_user: Option<String>,
+    registration: Registration,
+}
+
+impl Permit {
+    /// Who.
+    pub fn peer(&self) -> &VerifiedPeer {
+        &self.peer
+    }
+
+    /// With which token.
+    pub fn token(&self) -> &VerifiedToken {
+        &self.token
+    }
+
+    /// In which role.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Which Houdini may be dialled.
+    pub fn houdini(&self) -> &Houdini {
+        &self.houdini
+    }
+
+    /// How long it may take to accept.
+    pub fn upstream_timeout(&self) -> Duration {
+        self.upstream_timeout
+    }
+
+    /// After how long without a byte the session ends, if at all.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout
+    }
+
+    /// The user of the operating system that must own Houdini's port, if one is named.
+    pub fn upstream_user(&self) -> Option<&str> {
+        self.upstream_user.as_deref()
+    }
+
+    /// The session's place in the registry.
+    pub fn registration(&mut self) -> &mut Registration {
+        &mut self.registration
+    }
+
+    /// What the client is told.
+    pub fn accepted(&self, session: &str) -> Accepted {
+        Accepted {
+            session: session.into(),
+            role: self.role.as_str().into(),
+            upstream: self.houdini.to_string(),
+            access_until: self.access_until.clone(),
+        }
+    }
+}
+
+/// Decides whether the peer may have the Houdini it wants.
+///
+/// The session is registered already: a revocation that lands between this look at the
+/// grant and the first byte ends it all the same.
+///
+/// # Errors
+/// A denial of the stage `policy`, or of the token when that was revoked.
+pub async fn authorize(
+    peer: VerifiedPeer,
+    token: VerifiedToken,
+    wanted: Option<&Wanted>,
+    mut registration: Registration,
+    trust: &Trust,
+    config: &Config,
+) -> Result<Permit, Denial> {
+    let leaf = peer.leaf();
+    let asked = Some((token.id(), token.generation()));
+    let standing = trust.standing(&leaf.identity, &leaf.serial, asked).await?;
+    if standing.token == TokenStatus::NewerThanStore {
+        // A genuine token that the store cannot have issued yet.
+        trust.rolled_back(token.generation(), standing.sequence);
+    }
+    let grant = live_grant(peer.identity(), &standing, Timestamp::now())?;
+    let role = role(grant, &token)?;
+    from_allowed_address(grant, registration.address())?;
+    let houdini = choose(wanted, grant, config)?;
+    let access_until = grant.access_until.clone();
+    registration.set_terms(&houdini, access_until.as_ref().map(Zoned::timestamp));
+    Ok(Permit {
+        peer,
+        token,
+        role,
+        houdini,
+        access_until,
+        upstream_timeout: config.limits.upstream_timeout,
+        idle_timeout: config.limits.idle_timeout,
+        upstream_user: config.upstream_user.clone(),
+        registration,
+    })
+}
+
+/// The grant, if it, the certificate and the token still count.
+///
+/// # Errors
+/// A denial that says which does not.
+pub fn live_grant<'a>(
+    identity: &Identity,
+    standing: &'a Standing,
+    now: Timestamp,
+) -> Result<&'a Grant, Denial> {
+    const ASK: &str = "Ask your IT team; a new invite starts anew.";
+    let who = identity.shorthand();
+    let Some(grant) = &standing.grant else {
+        return Err(Denial::new(
+            Code::GrantMissing,
+            format!("{who} has no access here."),
+            ASK,
+        ));
+    };
+    if let Some(revocation) = &grant.revoked {
+        return Err(Denial::new(
+            Code::GrantRevoked,
+            format!(
+                "The access of {who} was revoked on {}: {}.",
+                day_and_time(revocation.at),
+                revocation.why
+            ),
+            ASK,
+        ));
+    }
+    match &standing.certificate {
+        CertificateStatus::Live => {}
+        CertificateStatus::Revoked(revocation) => {
+            return Err(Denial::new(
+                Code::CertificateRevoked,
+                format!(
+                    "The access of {who} with this certificate was revoked on {}: {}.",
+                    day_and_time(revocation.at),
+                    revocation.why
+                ),
+                ASK,
+            ));
+        }
+        CertificateStatus::Unknown => {
+            return Err(Denial::new(
+                Code::CertificateUnknown,
+                format!("The authority has no record of this certificate of {who}."),
+                ASK,
+            ));
+        }
+    }
+    if let TokenStatus::Revoked(revocation) = &standing.token {
+        return Err(Denial::new(
+            Code::TokenRevoked,
+            format!(
+                "The token of {who} was revoked on {}: {}.",
+                day_and_time(revocation.at),
+                revocation.why
+            ),
+            ASK,
+        ));
+    }
+    match &grant.access_until {
+        Some(until) if until.timestamp() <= now => Err(Denial::new(
+            Code::AccessEnded,
+            format!(
+                "The access of {who} ended on {}.",
+                until.strftime("%A %Y-%m-%d %H:%M %Z")
+            ),
+            "Ask your IT team for a longer one.",
+        )),
+        _ => Ok(grant),
+    }
+}
+
+/// The role is what token and grant agree on; a role that this guard does not know, in
+/// either, lets nobody in.
+fn role(grant: &Grant, token: &VerifiedToken) -> Result<Role, Denial> {
+    let unknown = |text: &str| {
+        Denial::new(
+            Code::RoleUnknown,
+            format!("This guard knows no role {text:?}; it never takes one for another."),
+            "Ask your IT team: the guard may be older than the authority.",
+        )
+    };
+    Role::parse(token.role()).ok_or_else(|| unknown(token.role()))?;
+    Role::parse(&grant.role).ok_or_else(|| unknown(&grant.role))
+}
+
+fn from_allowed_address(grant: &Grant, address: IpAddr) -> Result<(), Denial> {
+    if grant.from.is_empty() || grant.from.iter().any(|net| net.contains(&address)) {
+        return Ok(());
+    }
+    let nets: Vec<String> = grant.from.iter().map(ToString::to_string).collect();
+    Err(Denial::new(
+        Code::AddressNotAllowed,
+        format!(
+            "Access is given from {} only, and this connection comes from {address}.",
+            nets.join(", ")
+        ),
+        "Connect from there, by the studio's VPN perhaps, or ask your IT team.",
+    ))
+}
+
+fn choose(wanted: Option<&Wanted>, grant: &Grant, config: &Config) -> Result<Houdini, Denial> {
+    let houdini = match wanted {
+        // Without a wish, the first that the grant holds.
+        None => config
+            .upstreams
+            .iter()
+            .flat_map(|upstream| upstream.all())
+            .find(|houdini| houdini.is_in(&grant.upstreams)),
+        Some(_) => config
+            .upstreams
+            .iter()
+            .find_map(|upstream| upstream.choose(wanted)),
+    };
+    match houdini {
+        Some(houdini) if houdini.is_in(&grant.upstreams) => Ok(houdini),
+        None if wanted.is_some() => Err(Denial::new(
+            Code::UpstreamUnknown,
+            format!(
+                "This guard leads to no Houdini called {}.",
+                wanted
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
+                    .escape_debug()
+            ),
+            "Name a port or a name that the guard is configured with.",
+        )),
+        _ => Err(Denial::new(
+            Code::UpstreamNotGranted,
+            format!(
+                "Access is given to these Houdinis only: {}.",
+                grant.upstreams.join(", ")
+            ),
+            "Name one of them, or ask your IT team.",
+        )),
+    }
+}
+
+/// Whether a session may go on, with the code of the reason when it may not. Asked again
+/// whenever the store has changed.
+pub fn still_permitted(
+    standing: &Standing,
+    identity: &Identity,
+    address: IpAddr,
+    houdini: Option<&Houdini>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Code> {
+    let grant = live_grant(identity, standing, now).map_err(|denial| match denial.code {
+        Code::AccessEnded => Code::SessionEnded,
+        _ => Code::SessionRevoked,
+    })?;
+    let fits = Role::parse(&grant.role).is_some()
+        && from_allowed_address(grant, address).is_ok()
+        && houdini.is_none_or(|houdini| houdini.is_in(&grant.upstreams));
+    if fits {
+        Ok(grant.access_until.as_ref().map(Zoned::timestamp))
+    } else {
+        Err(Code::SessionChanged)
+    }
+}

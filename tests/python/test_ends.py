@@ -1,0 +1,125 @@
+"""How a session ends: half-close, and the death of either side."""
+
+import hashlib
+import queue
+import socket
+import time
+
+import pytest
+
+import harness
+
+#: A pending call must not wait for longer than this when its server has died. rpyc's own
+#: limit is 30 s.
+QUICKLY = 10.0
+
+
+def raw_way(site, upstream):
+    """Agent and guard in front of a server that speaks bare TCP."""
+    site.start_guard(upstream.address)
+    return site.bring_in("alice")
+
+
+def test_what_the_server_sends_after_the_clients_last_byte_arrives(site):
+    """The client closes its sending half; everything still comes back to it."""
+    answer = b"".join(harness.frame(b"answer" * 10_000, n) for n in range(100))
+    received = queue.Queue()
+
+    def serve(peer):
+        received.put(harness.read_all(peer))
+        peer.sendall(answer)
+
+    with harness.RawUpstream(serve) as upstream:
+        agent = raw_way(site, upstream)
+        question = b"".join(harness.frame(b"question" * 10_000, n) for n in range(50))
+        with socket.create_connection(("127.0.0.1", agent.port)) as client:
+            client.settimeout(harness.DEADLINE)
+            client.sendall(question)
+            client.shutdown(socket.SHUT_WR)
+            back = harness.read_all(client)
+        assert hashlib.sha256(back).digest() == hashlib.sha256(answer).digest()
+        # The guard's own look at the upstream came first and brought something else.
+        assert harness.until("the question", lambda: question in drained(received))
+        record = site.wait_for_record("closed")
+        assert record["bytes_down"] == len(answer)
+        assert record["bytes_up"] == len(question)
+
+
+def test_what_the_client_sends_after_the_servers_last_byte_arrives(site):
+    """The server closes its sending half; it still gets everything."""
+    received = queue.Queue()
+
+    def serve(peer):
+        first = peer.recv(1)
+        if not first:
+            return
+        peer.sendall(harness.frame(b"the end"))
+        peer.shutdown(socket.SHUT_WR)
+        received.put(first + harness.read_all(peer))
+
+    with harness.RawUpstream(serve) as upstream:
+        agent = raw_way(site, upstream)
+        first, rest = harness.frame(b"first"), harness.frame(b"rest" * 250_000, 2)
+        with socket.create_connection(("127.0.0.1", agent.port)) as client:
+            client.settimeout(harness.DEADLINE)
+            client.sendall(first)
+            assert harness.read_all(client) == harness.frame(b"the end")
+            client.sendall(rest)
+            client.shutdown(socket.SHUT_WR)
+            assert harness.until("the rest", lambda: first + rest in drained(received))
+
+
+def drained(received):
+    """What has come until now, which stays there."""
+    found = []
+    while not received.empty():
+        found.append(received.get())
+    for item in found:
+        received.put(item)
+    return found
+
+
+@pytest.mark.parametrize("version", ["4.1.0", "5.3.1", "6.0.2"])
+def test_a_pending_call_fails_with_a_reason_when_the_server_dies(machine, site, version):
+    """SIGKILL to the server: the call says so quickly, and the next server is reached."""
+    with machine.server(version) as server:
+        site.start_guard("127.0.0.1:%d" % server.port)
+        agent = site.bring_in("alice")
+        with machine.artist(version, "waiting", agent.port, seconds=600) as artist:
+            artist.said("ready")
+            server.kill()
+            killed = time.monotonic()
+            error = artist.result()
+        assert error["class"] in ("EOFError", "ConnectionError"), error
+        assert "Houdini" in error["text"], error
+        assert error["monotonic"] - killed < QUICKLY
+        site.assert_each_session_has_its_end()
+        # While it is away a new connection is told so, too.
+        with machine.artist(version, "arriving", agent.port) as artist:
+            assert "upstream-down" in artist.result()["text"]
+        with machine.server(version, server.port):
+            with machine.artist(version, "arriving", agent.port) as artist:
+                assert artist.result()["value"] == 42
+
+
+def test_a_dead_client_leaves_nothing_behind(machine, site):
+    """SIGKILL to the artist's script: server, guard and agent let go of the session."""
+    with machine.server("4.1.0") as server:
+        site.start_guard("127.0.0.1:%d" % server.port)
+        agent = site.bring_in("alice")
+        with machine.artist("5.3.1", "arriving", agent.port) as artist:
+            assert artist.result()["value"] == 42
+        site.wait_for_record("closed")
+        programs = (server, site.guard, agent)
+        before = [program.descriptors() for program in programs]
+        with machine.artist("5.3.1", "idle", agent.port) as artist:
+            artist.said("ready")
+            artist.kill()
+        for program, count in zip(programs, before):
+            harness.until(
+                "the end of the session in `%s`" % program.command[0],
+                lambda program=program, count=count: program.descriptors() <= count,
+            )
+        closed = harness.until("the second end", lambda: site.audit("closed")[1:])[0]
+        assert closed["reason"] == "client-closed"
+        site.assert_each_session_has_its_end()

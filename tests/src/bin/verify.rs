@@ -1,0 +1,166 @@
+//! Everything that must hold before a change goes in, step by step.
+//!
+//! Each step's output is shown as it comes. The first step that fails ends it, with the
+//! command that repeats that step alone.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use e2e::cargo;
+use e2e::programs::{Result, program_dir, workspace};
+use e2e::venv::{self, Venv};
+
+const USAGE: &str = "\
+Usage: cargo verify [STEP]... [-- ARGUMENT...]
+
+Steps, in their order; all of them unless some are named:
+  format   cargo fmt --check
+  lint     cargo clippy --all-targets -- -D warnings
+  rust     the Rust tests, with cargo-nextest if it is installed
+  python   the built programs between real rpyc servers and clients
+
+Arguments after -- go to the test runner of the step `rust` or `python`, such as:
+  cargo verify python -- -k revocation";
+
+/// One step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Format,
+    Lint,
+    Rust,
+    Python,
+}
+
+impl Step {
+    const ALL: [Self; 4] = [Self::Format, Self::Lint, Self::Rust, Self::Python];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Lint => "lint",
+            Self::Rust => "rust",
+            Self::Python => "python",
+        }
+    }
+
+    fn run(self, arguments: &[String], start: Instant) -> Result<()> {
+        match self {
+            Self::Format => cargo::passed_through(&mut cargo::plain(&["fmt", "--check"])),
+            Self::Lint => lint(),
+            Self::Rust => rust(arguments),
+            Self::Python => python(arguments, start),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    let Some((steps, arguments)) = parse(&given) else {
+        let asked = given.iter().any(|a| a == "--help" || a == "-h");
+        return if asked {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        } else {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        };
+    };
+    let start = Instant::now();
+    for &step in &steps {
+        println!("=== {} (after {:.0?})", step.name(), start.elapsed());
+        if let Err(failure) = step.run(arguments, start) {
+            eprintln!("error: {failure}");
+            eprintln!("hint: repeat this step with: cargo verify {}", step.name());
+            return ExitCode::FAILURE;
+        }
+    }
+    // The Python tests' own closing lines say it, and stay the last ones.
+    if steps.last() != Some(&Step::Python) {
+        println!("=== passed in {:.0?}", start.elapsed());
+    }
+    ExitCode::SUCCESS
+}
+
+/// The steps in their order, and what is for the test runner. `None` when the arguments
+/// make no sense.
+fn parse(given: &[String]) -> Option<(Vec<Step>, &[String])> {
+    let split = given.iter().position(|argument| argument == "--");
+    let (names, arguments) = match split {
+        Some(at) => (&given[..at], &given[at + 1..]),
+        None => (given, &[] as &[String]),
+    };
+    let known = |name: &String| Step::ALL.iter().any(|step| step.name() == name);
+    if !names.iter().all(known) {
+        return None;
+    }
+    let wanted = |step: &Step| names.is_empty() || names.iter().any(|name| name == step.name());
+    let steps: Vec<_> = Step::ALL.into_iter().filter(wanted).collect();
+    let for_runner = matches!(steps[..], [Step::Rust | Step::Python]);
+    (arguments.is_empty() || for_runner).then_some((steps, arguments))
+}
+
+fn lint() -> Result<()> {
+    let mut clippy = cargo::command(&["clippy", "--all-targets"])?;
+    cargo::passed_through(clippy.args(["--", "-D", "warnings"]))
+}
+
+/// Runs all Rust tests. The tests of this package run the built programs, which cargo
+/// does not build for another package's tests.
+fn rust(arguments: &[String]) -> Result<()> {
+    cargo::passed_through(&mut cargo::command(&["build", "--workspace", "--bins"])?)?;
+    let runner: &[&str] = if cargo::has("nextest") {
+        &["nextest", "run", "--workspace"]
+    } else {
+        &["test", "--workspace"]
+    };
+    cargo::passed_through(cargo::command(runner)?.args(arguments))
+}
+
+fn python(arguments: &[String], start: Instant) -> Result<()> {
+    cargo::passed_through(&mut cargo::build_programs()?)?;
+    let mut say = |sentence: &str| println!("{sentence}");
+    for venv in Venv::ALL {
+        venv.python(&mut say)?;
+    }
+    let mut pytest = std::process::Command::new(Venv::PYTEST.python(&mut say)?);
+    pytest
+        .current_dir(workspace().join("tests").join("python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .args(["-m", "pytest"])
+        .arg(format!("--programs={}", program_dir()?.display()))
+        .arg(format!("--venvs={}", venv::folder()?.display()))
+        .arg(format!("--before={}", start.elapsed().as_secs()))
+        .args(arguments);
+    cargo::passed_through(&mut pytest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(given: &[&str]) -> Option<(Vec<Step>, Vec<String>)> {
+        let given: Vec<_> = given.iter().map(|&word| word.to_owned()).collect();
+        parse(&given).map(|(steps, arguments)| (steps, arguments.to_vec()))
+    }
+
+    #[test]
+    fn without_a_name_all_steps_run_in_their_order() {
+        assert_eq!(parsed(&[]), Some((Step::ALL.to_vec(), vec![])));
+        let some = Some((vec![Step::Format, Step::Python], vec![]));
+        assert_eq!(parsed(&["python", "format"]), some);
+    }
+
+    #[test]
+    fn arguments_go_to_one_test_runner_only() {
+        let one = Some((vec![Step::Rust], vec!["wire".to_owned()]));
+        assert_eq!(parsed(&["rust", "--", "wire"]), one);
+        assert_eq!(parsed(&["rust", "python", "--", "wire"]), None);
+        assert_eq!(parsed(&["--", "wire"]), None);
+    }
+
+    #[test]
+    fn an_unknown_step_is_not_taken_for_all() {
+        assert_eq!(parsed(&["pyhton"]), None);
+        assert_eq!(parsed(&["--help"]), None);
+    }
+}

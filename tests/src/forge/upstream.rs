@@ -1,0 +1,70 @@
+//! An upstream that echoes, and counts who reached it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// A listener on loopback in a thread of its own, so that a test that waits cannot hold it
+/// up.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    /// One that sends back what it gets, and ends its half when the client does.
+    pub fn echo() -> Self {
+        Self::serving(|mut tcp| {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(count @ 1..) = tcp.read(&mut buffer) {
+                if tcp.write_all(&buffer[..count]).is_err() {
+                    return;
+                }
+            }
+            let _ = tcp.shutdown(Shutdown::Write);
+        })
+    }
+
+    /// One that does with each connection what `serve` does.
+    pub fn serving(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let upstream = Self {
+            address: listener.local_addr().expect("an address"),
+            accepted: Arc::default(),
+            open: Arc::default(),
+        };
+        let (accepted, open) = (upstream.accepted.clone(), upstream.open.clone());
+        let serve = Arc::new(serve);
+        thread::spawn(move || {
+            for tcp in listener.incoming().flatten() {
+                accepted.fetch_add(1, Ordering::SeqCst);
+                open.fetch_add(1, Ordering::SeqCst);
+                let (serve, open) = (serve.clone(), open.clone());
+                thread::spawn(move || {
+                    serve(tcp);
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        upstream
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections it has taken since it began.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// How many of them are being served now.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,237 @@
+//! Python environments under `target/venvs`, made on first use and kept.
+//!
+//! Each holds exact versions. A marker file is written last and says what is inside, so
+//! that one which was left half made, or was made by another Python, is made anew. A lock
+//! file keeps two programs from making the same one at once.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::programs::{Failure, Result, program_dir, typed};
+
+/// The Python program that environments are made with.
+const PYTHON: &str = if cfg!(windows) { "python" } else { "python3" };
+
+/// The oldest Python that all pinned packages run on.
+const OLDEST: (u32, u32) = (3, 9);
+
+/// What every rpyc leans on. rpyc itself does not say which version.
+const PLUMBUM: &str = "plumbum==1.8.3";
+
+/// A Python environment and what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Venv {
+    key: &'static str,
+    packages: &'static [&'static str],
+}
+
+impl Venv {
+    /// rpyc as Houdini 19.5 to 21.0 ship it.
+    pub const RPYC_4: Self = Self {
+        key: "rpyc-4.1.0",
+        packages: &["rpyc==4.1.0", PLUMBUM],
+    };
+    /// rpyc as assistants and command-line tools for Houdini use it.
+    pub const RPYC_5: Self = Self {
+        key: "rpyc-5.3.1",
+        packages: &["rpyc==5.3.1", PLUMBUM],
+    };
+    /// The newest rpyc, which talks to none of the older ones.
+    pub const RPYC_6: Self = Self {
+        key: "rpyc-6.0.2",
+        packages: &["rpyc==6.0.2", PLUMBUM],
+    };
+    /// The test runner. It has no rpyc: servers and clients run in their own environments.
+    pub const PYTEST: Self = Self {
+        key: "pytest",
+        packages: &["pytest==8.4.2"],
+    };
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::RPYC_4, Self::RPYC_5, Self::RPYC_6, Self::PYTEST];
+
+    /// The name of the folder under `target/venvs`.
+    pub fn key(&self) -> &'static str {
+        self.key
+    }
+
+    /// Makes the environment unless it is there, and gives the path of its Python.
+    ///
+    /// `say` is told, in a short sentence, when something is made that takes a while.
+    ///
+    /// # Errors
+    /// When there is no suitable Python, it cannot make environments, or the packages
+    /// cannot be had; the sentence says what to install.
+    pub fn python(&self, say: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+        let all = folder()?;
+        fs::create_dir_all(&all).map_err(|e| Failure::io(all.display(), &e))?;
+        let _lock = lock(&all.join(format!("{}.lock", self.key)))?;
+        let venv = all.join(self.key);
+        let python = interpreter(&venv);
+        let wanted = format!("{}{}\n", base_python()?, self.packages.join("\n"));
+        let marker = venv.join("complete");
+        if python.exists() && fs::read_to_string(&marker).is_ok_and(|made| made == wanted) {
+            return Ok(python);
+        }
+        say(&format!(
+            "making {} with {}",
+            venv.display(),
+            self.packages.join(", ")
+        ));
+        make(&venv)?;
+        install(&python, self.packages)?;
+        fs::write(&marker, wanted).map_err(|e| Failure::io(marker.display(), &e))?;
+        Ok(python)
+    }
+}
+
+/// The folder that holds all environments, beside the build's profile folders.
+///
+/// # Errors
+/// When the path of the running program cannot be found out.
+pub fn folder() -> Result<PathBuf> {
+    let programs = program_dir()?;
+    Ok(programs.parent().unwrap_or(&programs).join("venvs"))
+}
+
+fn interpreter(venv: &Path) -> PathBuf {
+    if cfg!(windows) {
+        venv.join("Scripts").join("python.exe")
+    } else {
+        venv.join("bin").join("python")
+    }
+}
+
+/// Waits for the lock; the system gives it back when the file is closed.
+fn lock(path: &Path) -> Result<File> {
+    let file = File::create(path).map_err(|e| Failure::io(path.display(), &e))?;
+    file.lock().map_err(|e| Failure::io(path.display(), &e))?;
+    Ok(file)
+}
+
+/// Which Python this machine has, in lines that change when it is replaced.
+fn base_python() -> Result<String> {
+    let script =
+        "import sys; print(*sys.version_info[:2]); print(sys.version); print(sys.base_prefix)";
+    let output = python(Path::new(PYTHON)).args(["-c", script]).output();
+    let output = match output {
+        Ok(output) if output.status.success() => output,
+        Ok(output) => return Err(failed(PYTHON, &output)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(Failure::new(format!(
+                "there is no {PYTHON} on this machine's path\nhint: install Python {}.{} or newer",
+                OLDEST.0, OLDEST.1
+            )));
+        }
+        Err(e) => return Err(Failure::io(PYTHON, &e)),
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    check_version(text.lines().next().unwrap_or_default())?;
+    Ok(text.into_owned())
+}
+
+fn check_version(version: &str) -> Result<()> {
+    let numbers = version.split_once(' ');
+    let numbers = numbers.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    if numbers.is_some_and(|found: (u32, u32)| found >= OLDEST) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{PYTHON} is version {}, and the tests need Python {}.{} or newer",
+        version.replace(' ', "."),
+        OLDEST.0,
+        OLDEST.1
+    )))
+}
+
+fn make(venv: &Path) -> Result<()> {
+    let mut command = python(Path::new(PYTHON));
+    command.args(["-m", "venv", "--clear"]).arg(venv);
+    let output = command
+        .output()
+        .map_err(|e| Failure::io(typed(&command), &e))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let failure = failed(&typed(&command), &output);
+    let said = failure.to_string();
+    if ["ensurepip", "No module named venv"]
+        .iter()
+        .any(|part| said.contains(part))
+    {
+        return Err(Failure::new(format!(
+            "{PYTHON} cannot make environments: its venv or ensurepip module is missing\n\
+             hint: install it (Debian and Ubuntu: apt install python3-venv), then run this again"
+        )));
+    }
+    Err(failure)
+}
+
+fn install(interpreter: &Path, packages: &[&str]) -> Result<()> {
+    let mut command = python(interpreter);
+    command
+        .args(["-m", "pip", "install", "--quiet", "--no-input"])
+        .args(["--disable-pip-version-check", "--no-warn-script-location"])
+        .args(packages);
+    let output = command
+        .output()
+        .map_err(|e| Failure::io(typed(&command), &e))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{}\nhint: {} must come from a Python package index; see that pip can reach one",
+        failed(&typed(&command), &output),
+        packages.join(", ")
+    )))
+}
+
+/// A Python that sees nothing of what its user has set up for another one.
+fn python(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    for variable in [
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "VIRTUAL_ENV",
+        "PIP_USER",
+        "PIP_TARGET",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn failed(title: &str, output: &std::process::Output) -> Failure {
+    Failure::new(format!(
+        "`{title}` failed ({})\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_python_is_named_with_its_version() {
+        assert!(check_version("3 9").is_ok());
+        assert!(check_version("3 13").is_ok());
+        assert!(check_version("4 0").is_ok());
+        for old in ["3 8", "2 7"] {
+            let message = check_version(old).unwrap_err().to_string();
+            assert!(message.contains(&old.replace(' ', ".")), "{message}");
+        }
+        assert!(check_version("").is_err());
+    }
+
+    #[test]
+    fn every_environment_has_a_folder_of_its_own_and_exact_versions() {
+        for (index, venv) in Venv::ALL.iter().enumerate() {
+            assert!(Venv::ALL[..index].iter().all(|other| other.key != venv.key));
+            assert!(venv.packages.iter().all(|package| package.contains("==")));
+        }
+    }
+}

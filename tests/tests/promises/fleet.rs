@@ -1,0 +1,205 @@
+//! A second workstation under the first one's authority: one invite for each artist, one
+//! revocation for all guards.
+
+use std::time::{Duration, Instant};
+
+use e2e::forge::client::{Came, Client, hello};
+use e2e::forge::enrol::Member;
+use e2e::forge::site::Site;
+use e2e::forge::upstream::Upstream;
+use e2e::programs::{Guard, free_address, run, run_with_input};
+use wire::Code;
+
+/// The second workstation.
+struct Second {
+    guard: Guard,
+    upstream: Upstream,
+}
+
+impl Second {
+    async fn join(site: &Site) -> Self {
+        let upstream = Upstream::echo();
+        let address = free_address().unwrap();
+        let code = site
+            .trial
+            .invite(site.address(), "guard/ws13", &[])
+            .unwrap();
+        let state = site.trial.folder().join("ws13");
+        let (listen, up) = (address.to_string(), upstream.address().to_string());
+        let mut command = site.trial.command("hrpyc-guard").unwrap();
+        command
+            .args(["join", "-", "--name", "ws13", "--advertise", &listen])
+            .arg("--state-dir")
+            .arg(&state);
+        let joined = run_with_input(&mut command, &code).unwrap();
+        joined.success().unwrap_or_else(|e| panic!("{e}"));
+        let mut command = site.trial.command("hrpyc-guard").unwrap();
+        command
+            .args(["--listen", &listen, "--upstream", &up, "--name", "ws13"])
+            .arg("--state-dir")
+            .arg(&state);
+        let guard = Guard::start(&mut command).unwrap_or_else(|e| panic!("{e}"));
+        Self { guard, upstream }
+    }
+
+    fn client(&self, who: &Member) -> Client {
+        Client::new(self.guard.address, Some(&who.credentials))
+    }
+}
+
+/// Lets somebody in at the second guard, which may learn of them a moment later.
+async fn open(second: &Second, who: &Member) -> e2e::forge::client::Session {
+    let end = Instant::now() + e2e::programs::DEADLINE;
+    loop {
+        match second.client(who).open(&hello(&who.token)).await {
+            Ok(session) => return session,
+            Err(attempt) => assert!(
+                Instant::now() < end,
+                "{attempt:?}\n{}",
+                second.guard.process.text(e2e::programs::Stream::Err)
+            ),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artist_invited_once_reaches_both_workstations() {
+    let site = Site::start();
+    let early = site.member("alice").await;
+    let second = Second::join(&site).await;
+    let late = site.member("bob").await;
+    for who in [&early, &late] {
+        site.open(who).await;
+        open(&second, who).await.ping().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_at_the_authority_cuts_at_the_second_guard_within_one_second() {
+    let site = Site::start();
+    let second = Second::join(&site).await;
+    for run in 0..5 {
+        let name = format!("artist{run}");
+        let member = site.member(&name).await;
+        let mut session = open(&second, &member).await;
+        let before = second.upstream.accepted();
+        let traffic = tokio::spawn(async move {
+            while session.ping().await.is_ok() {}
+            Instant::now()
+        });
+        tokio::task::block_in_place(|| {
+            site.certs(&["revoke", &name, "--why", "left the show"]);
+        });
+        let revoked = Instant::now();
+        let end = tokio::time::timeout(e2e::programs::DEADLINE, traffic);
+        let end = end.await.expect("the session is cut").unwrap();
+        let late = end.saturating_duration_since(revoked);
+        assert!(late < Duration::from_secs(1), "cut after {late:?}");
+
+        let attempt = second
+            .client(&member)
+            .try_hello(&hello(&member.token))
+            .await;
+        let Came::Refused(refusal, true) = attempt.came else {
+            panic!("{attempt:?}");
+        };
+        assert_eq!(refusal.code, Code::CertificateRevoked.as_str());
+        assert_eq!(second.upstream.accepted(), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_joins_at_the_second_guard() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    let second = Second::join(&site).await;
+    open(&second, &alice).await;
+    let invite = site.invite("bob", &[]);
+    let key = e2e::forge::certificate::fresh_key();
+    let request = e2e::forge::enrol::request(&key);
+    let attempt = e2e::forge::enrol::redeem(second.guard.address, &invite, &request).await;
+    let Came::Refused(refusal, _) = attempt.came else {
+        panic!("{attempt:?}");
+    };
+    assert_eq!(refusal.code, Code::NotTheAuthority.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guards_certificate_is_no_way_in_at_another_guard() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    let second = Second::join(&site).await;
+    open(&second, &alice).await;
+    let stolen = e2e::forge::impostor::stolen_from(&site.trial.folder().join("ws13"));
+    let before = site.upstream.accepted();
+    let attempt = site.client(&stolen).try_hello(&hello(&alice.token)).await;
+    site.assert_refused(&attempt, Code::CertificateUsage, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artists_invite_does_not_make_a_guard() {
+    let site = Site::start();
+    let code = site.trial.invite(site.address(), "alice", &[]).unwrap();
+    let state = site.trial.folder().join("ws13");
+    let mut command = site.trial.command("hrpyc-guard").unwrap();
+    command
+        .args(["join", "-", "--name", "ws13", "--advertise", "127.0.0.1:1"])
+        .arg("--state-dir")
+        .arg(&state);
+    let refused = run_with_input(&mut command, &code).unwrap();
+    let refused = refused.with_code(1).unwrap_or_else(|e| panic!("{e}"));
+    assert!(refused.stderr.contains("error: "), "{}", refused.stderr);
+    assert!(!state.join("guard.crt").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guards_invite_does_not_make_an_artist() {
+    let site = Site::start();
+    let code = site
+        .trial
+        .invite(site.address(), "guard/ws13", &[])
+        .unwrap();
+    let mut command = site.trial.agent_command("alice").unwrap();
+    let refused = run_with_input(command.args(["join", "-"]), &code).unwrap();
+    let refused = refused.with_code(1).unwrap_or_else(|e| panic!("{e}"));
+    assert!(refused.stderr.contains("error: "), "{}", refused.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_guard_fails_closed_without_its_authority_for_those_it_does_not_know() {
+    let mut site = Site::start();
+    let alice = site.member("alice").await;
+    let second = Second::join(&site).await;
+    let mut session = open(&second, &alice).await;
+    let late = site.member("bob").await;
+    site.certs(&["revoke", "bob", "--why", "at once"]);
+    site.stop();
+    session.ping().await.unwrap();
+    let before = second.upstream.accepted();
+    let attempt = second.client(&late).try_hello(&hello(&late.token)).await;
+    assert!(matches!(attempt.came, Came::Refused(..)), "{attempt:?}");
+    assert_eq!(second.upstream.accepted(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_guard_cannot_be_started_before_it_has_joined() {
+    let site = Site::start();
+    // The authority's own directory is not the second guard's either.
+    let mut command = site.trial.command("hrpyc-guard").unwrap();
+    let up = site.upstream.address().to_string();
+    command
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--upstream",
+            &up,
+            "--name",
+            "ws13",
+        ])
+        .arg("--state-dir")
+        .arg(site.trial.state_dir());
+    let refused = run(&mut command).unwrap();
+    let refused = refused.with_code(1).unwrap_or_else(|e| panic!("{e}"));
+    assert!(refused.stderr.contains("hint: "), "{}", refused.stderr);
+}

@@ -1,0 +1,20 @@
+//! The promises of the guard and the agent, each kept against the built programs.
+//!
+//! Every group begins with an honest client that gets in, and every refusal changes one
+//! thing about it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod agent_side;
+mod audit;
+mod enrolment;
+mod fleet;
+mod hello;
+mod identity;
+mod limits;
+mod policy;
+mod relay;
+mod revocation;
+mod shutdown;
+mod state_dir;
+mod tls;
+mod token;

@@ -1,0 +1,196 @@
+//! What the grant allows: the role, the addresses, the time, the upstream.
+
+use e2e::forge::client::{Client, hello, hello_for};
+use e2e::forge::enrol::Member;
+use e2e::forge::site::Site;
+use e2e::forge::store;
+use e2e::forge::upstream::Upstream;
+use e2e::programs::run;
+use jiff::{Timestamp, ToSpan as _};
+use wire::Code;
+use wire::hello::Wanted;
+
+/// Refused with this code, and told who it was.
+async fn assert_refused(site: &Site, who: &Member, client: &Client, code: Code) {
+    assert_words_refused(site, who, client, &hello(&who.token), code).await;
+}
+
+async fn assert_words_refused(
+    site: &Site,
+    who: &Member,
+    client: &Client,
+    words: &[u8],
+    code: Code,
+) {
+    let before = site.upstream.accepted();
+    let attempt = client.try_hello(words).await;
+    let record = site.assert_refused(&attempt, code, before);
+    assert_eq!(record["identity"], who.identity.to_string(), "{record}");
+    let serial = who.credentials.serial();
+    assert_eq!(record["serial"], serial.as_str(), "{record}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_the_guard_does_not_know_is_refused_and_never_taken_for_full() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    site.open(&alice).await;
+    for role in ["read-only", "Full", "full ", "", "admin"] {
+        store::set_role(&site.trial.state_dir(), &alice.identity, role);
+        let client = site.client(&alice.credentials);
+        assert_refused(&site, &alice, &client, Code::RoleUnknown).await;
+    }
+    store::set_role(&site.trial.state_dir(), &alice.identity, "full");
+    site.open(&alice).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_does_not_exist_cannot_be_given() {
+    let site = Site::start();
+    for args in [
+        &[
+            "invite",
+            "alice",
+            "--role",
+            "read-only",
+            "--guard",
+            "127.0.0.1:1",
+        ][..],
+        &["grant", "alice", "--role", "admin"],
+    ] {
+        let mut command = site.trial.certs_command().unwrap();
+        let finished = run(command.args(args)).unwrap().with_code(1).unwrap();
+        assert!(finished.stderr.contains("error: "), "{}", finished.stderr);
+        assert!(finished.stderr.contains("hint: "), "{}", finished.stderr);
+    }
+    let listed = site.certs(&["list"]).to_string();
+    assert!(!listed.contains("alice"), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_outside_the_grant_is_refused() {
+    let site = Site::start();
+    let alice = site.member_with("alice", &["--from", "127.0.0.2/32"]).await;
+    let inside = site.client(&alice.credentials).from([127, 0, 0, 2]);
+    inside.open(&hello(&alice.token)).await.unwrap();
+    let outside = site.client(&alice.credentials).from([127, 0, 0, 3]);
+    assert_refused(&site, &alice, &outside, Code::AddressNotAllowed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_that_has_ended_is_refused() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    site.open(&alice).await;
+    let end = (Timestamp::now() + 1.second()).to_string();
+    site.certs(&["grant", "alice", "--role", "full", "--access-until", &end]);
+    let end = end.parse::<Timestamp>().unwrap() + 1.second();
+    e2e::programs::poll("the end of access", || {
+        (Timestamp::now() > end).then_some(())
+    })
+    .unwrap();
+    let client = site.client(&alice.credentials);
+    assert_refused(&site, &alice, &client, Code::AccessEnded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_without_a_grant_is_refused() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    site.open(&alice).await;
+    store::drop_grant(&site.trial.state_dir(), &alice.identity);
+    let client = site.client(&alice.credentials);
+    assert_refused(&site, &alice, &client, Code::GrantMissing).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_whose_access_was_revoked_is_refused() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    site.open(&alice).await;
+    site.certs(&["revoke", "alice", "--why", "left the show"]);
+    let before = site.upstream.accepted();
+    let client = site.client(&alice.credentials);
+    let attempt = client.try_hello(&hello(&alice.token)).await;
+    let record = site.refusal_record(attempt.local);
+    // The certificate is looked at first, and it went with the grant.
+    let codes = [Code::CertificateRevoked, Code::GrantRevoked];
+    let code = codes.iter().find(|code| record["code"] == code.as_str());
+    let code = code.unwrap_or_else(|| panic!("{record}"));
+    site.assert_refused(&attempt, *code, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_is_not_configured_is_refused() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    site.open(&alice).await;
+    let client = site.client(&alice.credentials);
+    let neighbour = Upstream::echo();
+    for wanted in [
+        Wanted::Name("render".into()),
+        Wanted::Name(neighbour.address().to_string()),
+        Wanted::Name("../etc/passwd".into()),
+        Wanted::Name(String::new()),
+        Wanted::Port(neighbour.address().port()),
+        Wanted::Port(0),
+        Wanted::Port(22),
+    ] {
+        let words = hello_for(&alice.token, Some(wanted));
+        assert_words_refused(&site, &alice, &client, &words, Code::UpstreamUnknown).await;
+    }
+    assert_eq!(neighbour.accepted(), 0, "a neighbour was dialled");
+    let wanted = Wanted::Port(site.upstream.address().port());
+    let own = hello_for(&alice.token, Some(wanted));
+    client.open(&own).await.unwrap().ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_is_taken_from_within_the_range_and_never_from_outside() {
+    // The range is the one port of the upstream; its neighbours are outside.
+    let upstream = Upstream::echo();
+    let port = upstream.address().port();
+    let trial = e2e::programs::Trial::new().unwrap();
+    let guard = trial
+        .start_guard(&format!("127.0.0.1:{port}-{port}"), &[])
+        .unwrap();
+    let code = trial.invite(guard.address, "alice", &[]).unwrap();
+    let alice = e2e::forge::enrol::join(guard.address, &code.parse().unwrap()).await;
+    let client = Client::new(guard.address, Some(&alice.credentials));
+    let words = |port| hello_for(&alice.token, Some(Wanted::Port(port)));
+    client
+        .open(&words(port))
+        .await
+        .unwrap()
+        .ping()
+        .await
+        .unwrap();
+    for outside in [port - 1, port.wrapping_add(1)] {
+        let attempt = client.open(&words(outside)).await.unwrap_err();
+        let e2e::forge::client::Came::Refused(refusal, true) = attempt.came else {
+            panic!("{attempt:?}");
+        };
+        assert_eq!(refusal.code, Code::UpstreamUnknown.as_str());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_is_down_is_said_to_be_down() {
+    let trial = e2e::programs::Trial::new().unwrap();
+    let nobody = e2e::programs::free_address().unwrap();
+    let guard = trial.start_guard(&nobody.to_string(), &[]).unwrap();
+    let code = trial.invite(guard.address, "alice", &[]).unwrap();
+    let alice = e2e::forge::enrol::join(guard.address, &code.parse().unwrap()).await;
+    let client = Client::new(guard.address, Some(&alice.credentials));
+    let attempt = client.try_hello(&hello(&alice.token)).await;
+    let e2e::forge::client::Came::Refused(refusal, true) = attempt.came else {
+        panic!("{attempt:?}");
+    };
+    assert_eq!(refusal.code, Code::UpstreamDown.as_str());
+    let peer = attempt.local.to_string();
+    let record = trial
+        .wait_for_record(|record| record["event"] == "refused" && record["peer"] == peer)
+        .unwrap();
+    assert_eq!(record["stage"], Code::UpstreamDown.stage().as_str());
+    assert_eq!(record["role"], "full", "{record}");
+}
