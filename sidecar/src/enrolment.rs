@@ -297,3 +297,49 @@ fn explain(error: &IssueError) -> Denial {
     };
     Denial::new(code, sentence, hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use certs::Revocation;
+
+    use super::*;
+
+    #[test]
+    fn every_refusal_says_what_happened_and_what_to_do() {
+        let at: Timestamp = "2026-11-27T17:00:00Z".parse().unwrap();
+        let until = "2026-11-27T18:00:00+01:00[Europe/Berlin]".parse().unwrap();
+        let revocation = Revocation {
+            at,
+            why: "laptop stolen".into(),
+        };
+        let identity = || "alice".to_owned();
+        let errors = [
+            IssueError::InviteUnknown,
+            IssueError::InviteUsed { at },
+            IssueError::InviteExpired { at },
+            IssueError::InviteRevoked(revocation.clone()),
+            IssueError::Request("its key is not P-256".into()),
+            IssueError::GrantMissing {
+                identity: identity(),
+            },
+            IssueError::GrantRevoked {
+                identity: identity(),
+                revocation: revocation.clone(),
+            },
+            IssueError::AccessEnded {
+                identity: identity(),
+                until: Box::new(until),
+            },
+            IssueError::CertificateRevoked(revocation),
+            IssueError::CertificateUnknown,
+            IssueError::CertificateExpired { at },
+            IssueError::AddressMissing,
+            IssueError::Stopped,
+        ];
+        let shown: Vec<String> = errors
+            .iter()
+            .map(|error| explain(error).refusal().to_string())
+            .collect();
+        insta::assert_snapshot!(shown.join("\n\n"));
+    }
+}

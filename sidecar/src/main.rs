@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use hrpyc_guard::cli::{Cli, Command, ConfigCommand, JoinArgs, LogFormat, RunArgs};
+use hrpyc_guard::config::ConfigError;
 use hrpyc_guard::{config, join, server, start};
 
 fn main() -> ExitCode {
@@ -18,26 +19,53 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err((problem, hint)) => {
-            eprintln!("error: {problem}\nhint: {hint}");
-            ExitCode::FAILURE
+        Err(failure) => {
+            eprintln!("error: {}\nhint: {}", failure.problem, failure.hint);
+            ExitCode::from(failure.exit)
         }
     }
 }
 
-/// What happened, and what to do next.
-type Failure = (String, String);
+/// What happened, what to do next, and the exit code.
+struct Failure {
+    problem: String,
+    hint: String,
+    exit: u8,
+}
+
+impl Failure {
+    fn new(problem: &dyn std::error::Error, hint: String) -> Self {
+        Self {
+            problem: problem.to_string(),
+            hint,
+            exit: 1,
+        }
+    }
+
+    /// A value on the command line that makes no sense is wrong usage.
+    fn config(error: &ConfigError) -> Self {
+        let exit = if matches!(error, ConfigError::Value { .. }) {
+            2
+        } else {
+            1
+        };
+        Self {
+            exit,
+            ..Self::new(error, error.hint())
+        }
+    }
+}
 
 fn run(args: RunArgs) -> Result<(), Failure> {
-    let config = config::resolve(&args).map_err(|error| (error.to_string(), error.hint()))?;
+    let config = config::resolve(&args).map_err(|error| Failure::config(&error))?;
     log_to_stderr(config.log_format);
     runtime()?
         .block_on(server::run(args, config))
-        .map_err(|error| (error.to_string(), error.hint()))
+        .map_err(|error| Failure::new(&error, error.hint()))
 }
 
 fn check(path: &std::path::Path) -> Result<(), Failure> {
-    let config = config::check(path).map_err(|error| (error.to_string(), error.hint()))?;
+    let config = config::check(path).map_err(|error| Failure::new(&error, error.hint()))?;
     println!("{} is right:", path.display());
     println!("  listen       {}", config.listen);
     for upstream in &config.upstreams {
@@ -48,7 +76,7 @@ fn check(path: &std::path::Path) -> Result<(), Failure> {
 }
 
 fn join(args: &JoinArgs) -> Result<(), Failure> {
-    let failure = |error: join::JoinError| (error.to_string(), error.hint());
+    let failure = |error: join::JoinError| Failure::new(&error, error.hint());
     let state = args
         .state_dir
         .clone()
@@ -60,8 +88,7 @@ fn join(args: &JoinArgs) -> Result<(), Failure> {
             wire::DEFAULT_GUARD_PORT
         )
     });
-    let advertise =
-        config::host_and_port(advertise).map_err(|error| (error.to_string(), error.hint()))?;
+    let advertise = config::host_and_port(advertise).map_err(|error| Failure::config(&error))?;
     let invite = join::read_code(args.code.as_deref()).map_err(failure)?;
     println!("authority    {}", invite.authority);
     println!("at           {} ({})", invite.address, invite.guard);
@@ -83,7 +110,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .build()
         .map_err(|error| {
             let error = start::StartError::System(error);
-            (error.to_string(), error.hint())
+            Failure::new(&error, error.hint())
         })
 }
 
