@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use crate::explain::Explain as _;
 use crate::relay::{End, Relay};
 use crate::standing::{Answer, Reason, Standing};
-use crate::tunnel::{self, TunnelError};
+use crate::tunnel::TunnelError;
 
 /// What the first read may take in.
 const FIRST: usize = 16 * 1024;
@@ -30,7 +30,7 @@ where
     let Some(first) = first_bytes(&mut local).await else {
         return;
     };
-    let tunnel = match tunnel::open(standing.route(), &first).await {
+    let tunnel = match standing.open(&first).await {
         Ok(tunnel) => tunnel,
         Err(error) => return refuse(local, &first, &error).await,
     };
@@ -74,9 +74,9 @@ where
     }
     match standing.ask(Instant::now(), relay.family()).await {
         Answer::No(reason) if reason.refused => {
-            tracing::warn!(reason = reason.text, "the guard ended the session");
+            tracing::warn!(reason = reason.sentence, "the guard ended the session");
             let orphan = relay.orphan();
-            telling::refuse_from_now_on(orphan, reason.class, &reason.text).await;
+            telling::refuse_from_now_on(orphan, reason.class, &reason.explained()).await;
         }
         answer if relay.has_outstanding() => {
             let text = lost(standing, answer);
@@ -96,9 +96,9 @@ fn lost(standing: &Standing, answer: Answer) -> String {
             "the session with Houdini behind {guard} was lost before this call was answered \
              (the guard is there and would open a new one)\nhint: {hint}"
         ),
-        Answer::No(Reason { text, .. }) => format!(
+        Answer::No(Reason { sentence, .. }) => format!(
             "the session with Houdini behind {guard} was lost before this call was answered: \
-             {text}\nhint: {hint}"
+             {sentence}\nhint: {hint}"
         ),
     }
 }

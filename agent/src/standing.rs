@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use rpyc::{ExceptionClass, Family};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use crate::explain::Explain as _;
 use crate::profile::Route;
-use crate::tunnel;
+use crate::tunnel::{self, Tunnel, TunnelError};
 
 /// How long the question may take. An artist's call waits for the answer.
 const ASK_TIME: Duration = Duration::from_secs(5);
+
+/// How many sessions are opened at the same time. When a farm script connects two hundred
+/// times at once, handshakes that take turns are done sooner than all of them together.
+const TURNS: usize = 32;
 
 /// How we stand with a guard, shared by all sessions of one route.
 ///
@@ -21,6 +25,7 @@ const ASK_TIME: Duration = Duration::from_secs(5);
 pub struct Standing {
     route: Route,
     last: Mutex<Option<(Instant, Answer)>>,
+    turns: Semaphore,
 }
 
 /// What came out.
@@ -37,18 +42,31 @@ pub enum Answer {
 pub struct Reason {
     /// The Python exception that says it.
     pub class: ExceptionClass,
-    /// Its text, with the hint.
-    pub text: String,
+    /// What happened and why.
+    pub sentence: String,
+    /// What to do next, when there is something.
+    pub hint: Option<String>,
     /// Did somebody decide so, rather than something being away?
     pub refused: bool,
 }
 
-impl From<&tunnel::TunnelError> for Reason {
-    fn from(error: &tunnel::TunnelError) -> Self {
+impl From<&TunnelError> for Reason {
+    fn from(error: &TunnelError) -> Self {
         Self {
             class: error.exception_class(),
-            text: error.explained(),
+            sentence: error.to_string(),
+            hint: error.hint(),
             refused: error.is_refusal(),
+        }
+    }
+}
+
+impl Reason {
+    /// Sentence and hint, as a script gets them.
+    pub fn explained(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}\nhint: {hint}", self.sentence),
+            None => self.sentence.clone(),
         }
     }
 }
@@ -59,12 +77,23 @@ impl Standing {
         Self {
             route,
             last: Mutex::new(None),
+            turns: Semaphore::new(TURNS),
         }
     }
 
     /// The route.
     pub fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// A new session, with `first` as its first bytes.
+    ///
+    /// # Errors
+    /// As [`tunnel::open`].
+    pub async fn open(&self, first: &[u8]) -> Result<Tunnel, TunnelError> {
+        // The semaphore is never closed.
+        let _turn = self.turns.acquire().await;
+        tunnel::open(&self.route, first).await
     }
 
     /// What the guard says at some moment after `since`. `family` is the Houdini's, for a
@@ -91,10 +120,11 @@ impl Standing {
         answered.await.unwrap_or_else(|_| {
             Answer::No(Reason {
                 class: ExceptionClass::ConnectionError,
-                text: format!(
+                sentence: format!(
                     "guard {} did not answer within {ASK_TIME:?}",
                     self.route.guard.name()
                 ),
+                hint: None,
                 refused: false,
             })
         })

@@ -1,5 +1,7 @@
 //! What can go wrong with a state directory, its store, and issuing; each with what to do.
 
+mod hints;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -154,10 +156,10 @@ pub enum StoreError {
         /// The database file.
         path: PathBuf,
     },
-    /// The database file is gone.
-    #[error("the store {path} is gone")]
+    /// The database file, or the journal, is gone.
+    #[error("{path} is gone")]
     Gone {
-        /// The database file.
+        /// The missing file.
         path: PathBuf,
     },
     /// The store is of a newer version of this program.
@@ -270,7 +272,7 @@ pub enum IssueError {
         identity: String,
     },
     /// An invite that is valid for no time, or for too long.
-    #[error("an invite can be valid for up to 30 days, and for some time at least")]
+    #[error("an invite must be valid for some time, and for 30 days at most")]
     Validity,
     /// There is only an invite so far.
     #[error("{identity} is invited and has no access yet, so there is no grant to change")]
@@ -336,84 +338,7 @@ pub enum IssueError {
     Store(#[from] StoreError),
 }
 
-impl StateError {
-    /// What to do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Absent { path } => format!(
-                "make an authority with: hrpyc-certs --state-dir {} init",
-                path.display()
-            ),
-            Self::Exists { path, .. } => format!(
-                "an authority is only made where there is nothing; look at what is there with: hrpyc-certs --state-dir {} list",
-                path.display()
-            ),
-            Self::Missing { path, .. } if path.ends_with(crate::state::JOURNAL) => format!(
-                "put it back from a backup with: hrpyc-certs --state-dir {} restore FILE",
-                parent(path)
-            ),
-            Self::Missing { path, .. } | Self::Damaged { path, .. } => format!(
-                "nothing is made anew here, because every artist would have to join again; put it back from a backup with: hrpyc-certs --state-dir {} restore FILE",
-                parent(path)
-            ),
-            Self::Mode { path, wanted, .. } => {
-                format!(
-                    "if nobody else has read it, type: chmod {wanted:o} {}",
-                    path.display()
-                )
-            }
-            Self::Owner { path, .. } => format!(
-                "run this as its owner, or, if this user should have it: chown -R {} {}",
-                me(),
-                path.display()
-            ),
-            Self::Kind { path, wanted } => {
-                format!("move {} away and put {wanted} there", path.display())
-            }
-            Self::Version { .. } => "update this program to the version that wrote it".into(),
-            Self::NetworkFilesystem { .. } => {
-                "choose a directory on a local disk with --state-dir".into()
-            }
-            Self::Member { authority, .. } => {
-                format!("run this command on the machine of {authority}")
-            }
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "make room on the disk and try again; nothing was overwritten".into()
-                }
-                io::ErrorKind::PermissionDenied => {
-                    "run this as the user who owns the state directory".into()
-                }
-                io::ErrorKind::ReadOnlyFilesystem => {
-                    "make the filesystem writable and try again; nothing was changed".into()
-                }
-                _ => "look at the disk and the directory, then try again".into(),
-            },
-            Self::Crypto { .. } => "try again; if it stays, the files here may be damaged".into(),
-            Self::Store(e) => e.hint(),
-        }
-    }
-}
-
 impl StoreError {
-    /// What to do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Damaged { path, .. } | Self::Gone { path } => format!(
-                "put it back from a backup with: hrpyc-certs --state-dir {} restore FILE; the revocations in the journal are kept",
-                parent(path)
-            ),
-            Self::Full { .. } => "make room on the disk and try again".into(),
-            Self::ReadOnly { path, .. } => format!(
-                "make {} writable for the user who owns it and try again",
-                parent(path)
-            ),
-            Self::Busy { .. } => "try again; if it stays, look for a process that hangs".into(),
-            Self::Version { .. } => "update this program to the version that wrote it".into(),
-            Self::Other { .. } => "look at the disk and the directory, then try again".into(),
-        }
-    }
-
     /// What SQLite says, in our words.
     pub(crate) fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
@@ -459,64 +384,6 @@ impl StoreError {
 }
 
 impl IssueError {
-    /// What the operator can do about it. What an artist can do is the guard's to say.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::InviteUnknown
-            | Self::InviteUsed { .. }
-            | Self::InviteExpired { .. }
-            | Self::InviteRevoked(_) => "make a new one with: hrpyc-certs invite NAME".into(),
-            Self::Request(_) => {
-                "make one with: openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout NAME.key -subj / -out NAME.csr".into()
-            }
-            Self::GrantMissing { identity } | Self::GrantRevoked { identity, .. } => {
-                format!("let them in with: hrpyc-certs invite {identity}{}", role_for(identity))
-            }
-            Self::GrantPending { identity } => format!(
-                "revoke the invite and make another: hrpyc-certs revoke {identity} --why TEXT, then hrpyc-certs invite {identity} ..."
-            ),
-            Self::AccessEnded { identity, .. } => format!(
-                "give a later end with: hrpyc-certs grant {identity} --access-until DATE"
-            ),
-            Self::CertificateRevoked(_)
-            | Self::CertificateUnknown
-            | Self::CertificateExpired { .. }
-            | Self::CertificateMissing { .. } => {
-                "the device must join anew: hrpyc-certs invite NAME".into()
-            }
-            Self::AddressMissing => {
-                "start the joining guard with --advertise HOST:PORT".into()
-            }
-            Self::AddressUnknown => {
-                "say it with --guard HOST:PORT, or start the guard once with --advertise HOST:PORT".into()
-            }
-            Self::AddressTooLong => "use a shorter name or an IP address".into(),
-            Self::OwnGuard { .. } => "choose another name for the other guard".into(),
-            Self::OwnGuardRevoked { .. } => {
-                "revoke its certificate by serial instead: the guard makes itself a new key; the serial is shown by: hrpyc-certs show guard/NAME".into()
-            }
-            Self::Validity => "write --valid 24h, for example".into(),
-            Self::RoleMissing { .. } => "add --role full".into(),
-            Self::RoleOfGuard { .. } => "leave --role out".into(),
-            Self::Role(_) => "write --role full; it is all that Houdini's own RPC gives: any Python, as Houdini's user".into(),
-            Self::EndIsPast { .. } => {
-                "give a moment in the future, or end access now with: hrpyc-certs revoke NAME --why TEXT".into()
-            }
-            Self::TargetUnknown { .. } => "see who is here with: hrpyc-certs list".into(),
-            Self::TargetAmbiguous { .. } => {
-                "write a name as its whole SPIFFE ID: spiffe://DOMAIN/artist/NAME".into()
-            }
-            Self::Reason { .. } => "write --why \"left the show\", for example".into(),
-            Self::NoAlarm => "nothing needs to be done".into(),
-            Self::Stopped => {
-                "see what happened with: hrpyc-certs list; then repeat revocations that may be lost, and go on with: hrpyc-certs restore --accept-rollback --why TEXT".into()
-            }
-            Self::Journal(e) => format!("{}, by repeating this command", e.hint()),
-            Self::State(e) => e.hint(),
-            Self::Store(e) => e.hint(),
-        }
-    }
-
     /// For changes that cannot fail in any other way than the store's.
     pub(crate) fn into_store(self) -> StoreError {
         match self {
@@ -534,26 +401,4 @@ impl IssueError {
             other => other.into_store().into(),
         }
     }
-}
-
-fn role_for(identity: &str) -> &'static str {
-    if identity.starts_with("guard/") {
-        ""
-    } else {
-        " --role full"
-    }
-}
-
-fn parent(path: &Path) -> String {
-    path.parent().unwrap_or(path).display().to_string()
-}
-
-#[cfg(unix)]
-fn me() -> String {
-    rustix::process::geteuid().as_raw().to_string()
-}
-
-#[cfg(not(unix))]
-fn me() -> String {
-    "USER".into()
 }

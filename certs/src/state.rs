@@ -198,6 +198,8 @@ pub(crate) fn make(
         path: path.into(),
         what,
     };
+    // Starts that find the same empty directory take turns.
+    let _turn = take_turn(path)?;
     let waiting = match fs::metadata(path) {
         Ok(metadata) if !metadata.is_dir() => return Err(exists("it is not a directory")),
         Ok(_) => {
@@ -243,6 +245,25 @@ pub(crate) fn make(
     }
     made?;
     files::sync_directory(if waiting { path } else { parent })
+}
+
+/// A lock on a directory that exists; none where it does not.
+#[cfg(unix)]
+fn take_turn(path: &Path) -> Result<Option<fs::File>, StateError> {
+    match fs::File::open(path) {
+        Ok(directory) => {
+            directory.lock().map_err(files::io_error("lock", path))?;
+            Ok(Some(directory))
+        }
+        // Whatever is wrong with it is told by the one who looks at it next.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Directories cannot be locked here; a link that exists stops the later one.
+#[cfg(not(unix))]
+fn take_turn(_: &Path) -> Result<(), StateError> {
+    Ok(())
 }
 
 /// Removes what an interrupted start or restore left behind.

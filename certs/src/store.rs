@@ -33,87 +33,7 @@ const IDLE: usize = 8;
 /// mistaken for tokens of the new one.
 pub(crate) const ROLLBACK_STEP: u64 = 1_000_000;
 
-const SCHEMA: &str = "
-CREATE TABLE meta (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    sequence INTEGER NOT NULL,
-    alarm_at INTEGER,
-    alarm_seen INTEGER,
-    alarm_why TEXT,
-    guard_address TEXT
-) STRICT;
-INSERT INTO meta (one, sequence) VALUES (1, 0);
-CREATE TABLE grants (
-    identity TEXT PRIMARY KEY,
-    role TEXT NOT NULL,
-    upstreams TEXT NOT NULL,
-    sources TEXT NOT NULL,
-    access_until TEXT,
-    generation INTEGER NOT NULL,
-    stated INTEGER NOT NULL,
-    created_at INTEGER NOT NULL,
-    address TEXT,
-    revoked_at INTEGER,
-    revoked_why TEXT
-) STRICT;
-CREATE TABLE certificates (
-    serial TEXT PRIMARY KEY,
-    identity TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    device TEXT NOT NULL,
-    key_digest BLOB NOT NULL,
-    fingerprint BLOB NOT NULL,
-    not_before INTEGER NOT NULL,
-    not_after INTEGER NOT NULL,
-    issued_at INTEGER NOT NULL,
-    pem TEXT NOT NULL,
-    revoked_at INTEGER,
-    revoked_why TEXT
-) STRICT;
-CREATE INDEX certificates_identity ON certificates (identity);
-CREATE TABLE tokens (
-    id TEXT PRIMARY KEY,
-    identity TEXT NOT NULL,
-    serial TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    issued_at INTEGER NOT NULL,
-    expires INTEGER NOT NULL
-) STRICT;
-CREATE INDEX tokens_expires ON tokens (expires);
-CREATE TABLE invites (
-    hash BLOB PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    identity TEXT NOT NULL,
-    role TEXT NOT NULL,
-    upstreams TEXT NOT NULL,
-    sources TEXT NOT NULL,
-    access_until TEXT,
-    sequence INTEGER NOT NULL,
-    created_at INTEGER NOT NULL,
-    expires INTEGER NOT NULL,
-    used_at INTEGER,
-    used_key BLOB,
-    serial TEXT,
-    revoked_at INTEGER,
-    revoked_why TEXT
-) STRICT;
-CREATE TABLE revocations (
-    id TEXT PRIMARY KEY,
-    sequence INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    why TEXT NOT NULL
-) STRICT;
-CREATE INDEX revocations_subject ON revocations (kind, subject);
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY,
-    at INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    identity TEXT,
-    text TEXT NOT NULL
-) STRICT;
-";
+const SCHEMA: &str = include_str!("store/schema.sql");
 
 /// The database with its journal.
 #[derive(Debug)]
@@ -244,6 +164,10 @@ impl Store {
         Ok(store)
     }
 
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     /// Runs `f` in one consistent read.
     pub(crate) fn read<T>(
         &self,
@@ -275,6 +199,11 @@ impl Store {
 
     /// The number of the last change. Raises the alarm when it fell.
     pub(crate) fn sequence(&self) -> Result<u64, StoreError> {
+        let unwritten = self.unwritten_alarm.load(Ordering::SeqCst);
+        if unwritten != 0 {
+            // Once it is in the store, the operator can see and end it.
+            let _ = self.alarm(unwritten, "the store went back to an older state");
+        }
         let sequence = self.read(|transaction| records::sequence(transaction))?;
         self.notice(sequence)
     }
@@ -307,6 +236,7 @@ impl Store {
         match raised {
             Ok(sequence) => {
                 self.highest.fetch_max(sequence, Ordering::SeqCst);
+                self.unwritten_alarm.store(0, Ordering::SeqCst);
                 Ok(sequence)
             }
             // It stands in memory until it can be written; the next look tries again.
@@ -319,23 +249,22 @@ impl Store {
 
     /// Writes the rollback alarm down, or keeps it in memory.
     pub(crate) fn alarm(&self, seen: u64, why: &str) -> Result<(), StoreError> {
-        self.unwritten_alarm
-            .fetch_max(seen.max(1), Ordering::SeqCst);
         let now = Timestamp::now();
-        self.write(|transaction| Ok(records::raise_alarm(transaction, now, seen, why)?))
-            .map_err(IssueError::into_store)?;
-        self.unwritten_alarm.store(0, Ordering::SeqCst);
-        Ok(())
+        let written =
+            self.write(|transaction| Ok(records::raise_alarm(transaction, now, seen, why)?));
+        match written {
+            Ok(()) => self.unwritten_alarm.store(0, Ordering::SeqCst),
+            Err(_) => {
+                self.unwritten_alarm
+                    .fetch_max(seen.max(1), Ordering::SeqCst);
+            }
+        }
+        written.map_err(IssueError::into_store)
     }
 
     /// Whether an alarm stands that could not be written down.
     pub(crate) fn has_unwritten_alarm(&self) -> bool {
         self.unwritten_alarm.load(Ordering::SeqCst) != 0
-    }
-
-    /// Brings the journal up to the store. Called after a revocation was committed.
-    pub(crate) fn complete_journal(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        self.journal.append(entries)
     }
 
     /// A copy of the whole database into a file that must not exist.
@@ -493,5 +422,67 @@ fn file_id(path: &Path) -> Result<FileId, StoreError> {
     match fs::metadata(path) {
         Ok(_) => Ok(None),
         Err(_) => Err(StoreError::Gone { path: path.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let journal = directory.path().join("revocations.jsonl");
+        create(&path).unwrap();
+        files::create(&journal, b"").unwrap();
+        let store = Store::open(path, Journal::new(journal)).unwrap();
+        (directory, store)
+    }
+
+    #[test]
+    fn a_full_disk_is_called_so_and_nothing_is_changed() {
+        let (_directory, store) = store();
+        let full = store.write(|transaction| {
+            advance(transaction)?;
+            transaction.pragma_update(None, "max_page_count", 1)?;
+            let long = "x".repeat(1 << 20);
+            Ok(records::event(
+                transaction,
+                Timestamp::now(),
+                "test",
+                None,
+                &long,
+            )?)
+        });
+        assert!(matches!(
+            full,
+            Err(IssueError::Store(StoreError::Full { .. }))
+        ));
+        assert_eq!(store.sequence().unwrap(), 0);
+        store
+            .write(|transaction| Ok(advance(transaction)?))
+            .unwrap();
+    }
+
+    #[test]
+    fn an_alarm_that_cannot_be_written_stands_in_memory() {
+        let (_directory, store) = store();
+        store
+            .write(|transaction| Ok(advance(transaction)?))
+            .unwrap();
+        store.sequence().unwrap();
+        let reader = Connection::open(&store.path).unwrap();
+        reader
+            .execute_batch("UPDATE meta SET sequence = 0; CREATE TRIGGER no BEFORE UPDATE ON meta BEGIN SELECT raise(abort, 'no'); END")
+            .unwrap();
+        assert_eq!(store.sequence().unwrap(), 0);
+        assert!(store.has_unwritten_alarm());
+        reader.execute_batch("DROP TRIGGER no").unwrap();
+        assert_eq!(store.sequence().unwrap(), 2);
+        let alarm = store
+            .read(|transaction| records::alarm(transaction))
+            .unwrap();
+        assert_eq!(alarm.unwrap().seen, 1);
+        assert!(!store.has_unwritten_alarm());
     }
 }

@@ -34,8 +34,8 @@ pub trait TrustStore: Send + Sync {
     /// store had once reached `seen`. Nothing is issued until somebody has looked.
     ///
     /// # Errors
-    /// [`StoreError`] when the alarm could not be written down. It stands all the same
-    /// for as long as this process runs.
+    /// [`StoreError`] when the alarm could not be written down. It stands all the same in
+    /// this process, which tries again with each [`Self::sequence`].
     fn report_rollback(&self, seen: u64) -> Result<(), StoreError>;
 }
 

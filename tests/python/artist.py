@@ -301,10 +301,11 @@ def waiting(port, seconds):
     """Makes one call that takes long, and says what ends it."""
     conn = connect(port)
     conn._config["sync_request_timeout"] = None
-    sleep = conn.modules.time.sleep
-    say(ready=True)
+    conn.execute("import time\ndef work(begun, seconds):\n    begun()\n    time.sleep(seconds)")
+    work = conn.namespace["work"]
     try:
-        sleep(seconds)
+        # The server says that it has begun: then the call is pending for certain.
+        work(lambda: say(ready=True), seconds)
     except Exception as error:
         return described(error)
     return {"class": None}
@@ -398,18 +399,18 @@ def stubborn(port, count):
     def session(number):
         conn = connect(port)
         try:
-            call = conn.eval("lambda data: data")
+            conn.execute("import time\ndef work(data):\n    time.sleep(0.05)\n    return data")
+            work = conn.namespace["work"]
             while not over.is_set():
                 began = time.monotonic()
-                call(b"x" * 512)
+                work(b"x" * 512)
                 with lock:
                     state["calls"][number] += 1
                     state["slowest"] = max(state["slowest"], time.monotonic() - began)
-                time.sleep(0.01)
         finally:
             conn.close()
 
-    def work(number):
+    def keep_going(number):
         while not over.is_set():
             began = time.monotonic()
             try:
@@ -420,7 +421,7 @@ def stubborn(port, count):
                                                 seconds=time.monotonic() - began))
                 time.sleep(0.05)
 
-    running = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+    running = [threading.Thread(target=keep_going, args=(n,)) for n in range(count)]
     for thread in running:
         thread.start()
     for line in sys.stdin:

@@ -22,7 +22,7 @@ def raw_way(site, upstream):
 
 def test_what_the_server_sends_after_the_clients_last_byte_arrives(site):
     """The client closes its sending half; everything still comes back to it."""
-    answer = b"".join(harness.frame(b"answer" * 10_000, n) for n in range(100))
+    answer = b"".join(harness.pong(b"answer" * 10_000, n) for n in range(100))
     received = queue.Queue()
 
     def serve(peer):
@@ -31,7 +31,7 @@ def test_what_the_server_sends_after_the_clients_last_byte_arrives(site):
 
     with harness.RawUpstream(serve) as upstream:
         agent = raw_way(site, upstream)
-        question = b"".join(harness.frame(b"question" * 10_000, n) for n in range(50))
+        question = b"".join(harness.ping(b"question" * 10_000, n) for n in range(100))
         with socket.create_connection(("127.0.0.1", agent.port)) as client:
             client.settimeout(harness.DEADLINE)
             client.sendall(question)
@@ -53,17 +53,17 @@ def test_what_the_client_sends_after_the_servers_last_byte_arrives(site):
         first = peer.recv(1)
         if not first:
             return
-        peer.sendall(harness.frame(b"the end"))
+        peer.sendall(harness.pong(b"the end"))
         peer.shutdown(socket.SHUT_WR)
         received.put(first + harness.read_all(peer))
 
     with harness.RawUpstream(serve) as upstream:
         agent = raw_way(site, upstream)
-        first, rest = harness.frame(b"first"), harness.frame(b"rest" * 250_000, 2)
+        first, rest = harness.ping(b"first"), harness.pong(b"rest" * 250_000, 2)
         with socket.create_connection(("127.0.0.1", agent.port)) as client:
             client.settimeout(harness.DEADLINE)
             client.sendall(first)
-            assert harness.read_all(client) == harness.frame(b"the end")
+            assert harness.read_all(client) == harness.pong(b"the end")
             client.sendall(rest)
             client.shutdown(socket.SHUT_WR)
             assert harness.until("the rest", lambda: first + rest in drained(received))

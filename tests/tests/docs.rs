@@ -16,10 +16,16 @@ fn read(path: &str) -> String {
 fn every_error_code_is_documented_and_every_documented_code_exists() {
     let documented: BTreeSet<String> = read("docs/errors.md")
         .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(code, _)| code.into()))
+        .filter_map(|line| {
+            line.strip_prefix("| `")?
+                .split_once('`')
+                .map(|(code, _)| code.into())
+        })
         .collect();
-    let existing: BTreeSet<String> =
-        Code::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+    let existing: BTreeSet<String> = Code::ALL
+        .iter()
+        .map(|code| code.as_str().to_owned())
+        .collect();
     assert_eq!(documented, existing);
 }
 

@@ -27,14 +27,18 @@ pub(super) async fn run(profiles: &Profiles, options: ConnectOptions) -> Result<
     let mut served = Vec::new();
     for (target, listen) in targets {
         let route = profiles.route(target.name.as_deref(), target.upstream, CLIENT)?;
-        served.push((local::listen(listen)?, route));
+        let listener = local::listen(listen)?;
+        let address = listener.local_addr().map_err(|source| ListenError::Bind {
+            address: listen,
+            source,
+        })?;
+        served.push((address, listener, route));
     }
     let shutdown = CancellationToken::new();
     let signals = Signals::new().map_err(CliError::Signals)?;
     let listeners = TaskTracker::new();
     let mut fresh = BTreeMap::new();
-    for (listener, route) in served {
-        let address = listener.local_addr().map_err(CliError::Signals)?;
+    for (address, listener, route) in served {
         println!("listening on {address}");
         println!("  {}", describe(&route));
         fresh

@@ -4,26 +4,20 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::{Algorithm, Header};
 use rusqlite::Transaction;
-use wire::enrolment::{GuardAddress, Issued, Token};
-use wire::leaf::{Fingerprint, Leaf, Serial};
-use wire::token::{self, Claims, Confirmation};
+use wire::enrolment::{GuardAddress, Issued};
+use wire::leaf::{Leaf, Serial};
 use wire::{Identity, Kind, Secret};
 
 use super::{Authority, crypto};
 use crate::certificates::{Signed, SubjectKey, p256_key};
 use crate::error::IssueError;
-use crate::records::{self, CertificateRow, GrantRow, InviteRow, Terms, TokenRow, Used};
+use crate::records::{self, CertificateRow, GrantRow, InviteRow, Terms, Used};
 use crate::store::{Abort, advance};
 use crate::trust::Grant;
 
-/// How long a token admits.
-const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
 /// How long after its use an invite still answers the same key, whose answer was lost.
 const RETRY: SignedDuration = SignedDuration::from_hours(1);
-/// How long the record of an expired token is kept; sessions that it opened may last.
-const KEEP_TOKENS: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// The longest device name, in characters.
 const MAX_DEVICE: usize = 64;
 
@@ -140,7 +134,7 @@ impl Authority {
     }
 
     /// Issues a certificate and a token by the operator's own hand, for a request that was
-    /// carried here. `terms` are needed for who has no access yet.
+    /// carried here. A role must be stated for who has no access yet.
     ///
     /// # Errors
     /// [`IssueError`] says why nothing is issued.
@@ -365,50 +359,6 @@ impl Authority {
             access_until: grant.grant.access_until.clone(),
             guards: self.guards(transaction)?,
             token_key: is_guard.then(|| self.token_public.clone()),
-        })
-    }
-
-    fn sign_token(
-        &self,
-        transaction: &Transaction<'_>,
-        grant: &Grant,
-        certificate: &CertificateRow,
-        now: Timestamp,
-    ) -> Result<Token, Abort> {
-        let expires = now.saturating_add(TOKEN_LIFE).unwrap_or(now);
-        let row = TokenRow {
-            id: crate::random::hex(16),
-            identity: certificate.identity.clone(),
-            serial: certificate.serial.clone(),
-            generation: advance(transaction)?,
-            issued_at: now,
-            expires,
-        };
-        let claims = Claims {
-            iss: token::issuer(self.domain()),
-            aud: token::audience(self.domain()),
-            sub: row.identity.clone(),
-            iat: now.as_second(),
-            nbf: now
-                .saturating_sub(wire::BACKDATE)
-                .unwrap_or(now)
-                .as_second(),
-            exp: expires.as_second(),
-            jti: row.id.clone(),
-            role: grant.role.clone(),
-            generation: row.generation,
-            cnf: Confirmation::of(&Fingerprint(certificate.fingerprint)),
-        };
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.typ = Some(token::TYPE.into());
-        let jwt = jsonwebtoken::encode(&header, &claims, &self.token_key)
-            .map_err(|e| IssueError::from(crypto("sign a token", e)))?;
-        let forget = now.saturating_sub(KEEP_TOKENS).unwrap_or(now);
-        records::forget_tokens(transaction, forget)?;
-        records::add_token(transaction, &row)?;
-        Ok(Token {
-            jwt: Secret::new(jwt),
-            expires,
         })
     }
 

@@ -8,7 +8,9 @@ use wire::{Identity, Kind};
 use super::Authority;
 use crate::error::StoreError;
 use crate::records::{self, CertificateRow, GrantRow, InviteRow};
-use crate::trust::{CertificateStatus, Grant, Revocation, certificate_status};
+use crate::trust::{
+    self, CertificateStatus, Grant, Revocation, TokenRef, TokenStatus, certificate_status,
+};
 
 /// Everybody whom the store knows.
 #[derive(Debug, Serialize)]
@@ -84,7 +86,7 @@ pub struct ListedToken {
     pub issued: Timestamp,
     /// The end of admission.
     pub expires: Timestamp,
-    /// Set when it was revoked alone.
+    /// Set when it was revoked, alone or with its identity.
     pub revoked: Option<Revocation>,
 }
 
@@ -184,15 +186,32 @@ fn entry(
         .collect();
     let mut tokens = Vec::new();
     for token in records::tokens_of(transaction, &identity)? {
-        if token.expires > now {
-            tokens.push(ListedToken {
-                revoked: records::token_revocation(transaction, &token.id)?,
-                id: token.id,
-                serial: token.serial,
-                issued: token.issued_at,
-                expires: token.expires,
-            });
+        if token.expires <= now {
+            continue;
         }
+        let reference = TokenRef {
+            id: &token.id,
+            generation: token.generation,
+        };
+        let alone = records::token_revocation(transaction, &token.id)?;
+        let found = records::certificate_fate(transaction, &identity, &token.serial)?;
+        let status = trust::token_status(
+            Some(reference),
+            alone,
+            &trust::certificate_status(found, grant),
+            grant,
+            u64::MAX,
+        );
+        tokens.push(ListedToken {
+            revoked: match status {
+                TokenStatus::Revoked(revocation) => Some(revocation),
+                _ => None,
+            },
+            id: token.id,
+            serial: token.serial,
+            issued: token.issued_at,
+            expires: token.expires,
+        });
     }
     let invites: Vec<InviteEntry> = invites
         .iter()

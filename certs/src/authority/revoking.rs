@@ -132,7 +132,8 @@ impl Authority {
         })?;
         // All of them, so that what an earlier full disk kept out is made good now.
         self.store
-            .complete_journal(&entries)
+            .journal()
+            .append(&entries)
             .map_err(IssueError::Journal)?;
         Ok(revoked)
     }

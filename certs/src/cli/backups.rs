@@ -79,7 +79,7 @@ pub(crate) fn restore(
     } else if authority.alarm()?.is_some() {
         let _ = write!(
             text,
-            "Nothing is issued yet: what was changed since the backup is lost here, apart from the revocations named above.\n\
+            "Nothing is issued yet, because what else was changed since the backup is lost here.\n\
              Those who have access now:\n{}\
              Look through them, revoke who should be out, then type:\n  \
              hrpyc-certs --state-dir {} restore --accept-rollback --why TEXT\n",
@@ -104,7 +104,7 @@ fn accept(
     let alarm = authority.accept_rollback(why, now)?;
     let _ = write!(
         text,
-        "Accepted: {}. Certificates and tokens are issued again.\nThose who have access now:\n{}",
+        "Certificates and tokens are issued again. What had stopped it: {}.\nThose who have access now:\n{}",
         alarm.why,
         living(authority, now)?
     );

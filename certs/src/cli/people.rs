@@ -137,9 +137,11 @@ pub(crate) fn revoke(
                 count(revoked.invites, "open invite")
             );
         }
-        text.push_str(
-            " Live sessions end within a second. What ran in Houdini before is not undone.\n",
-        );
+        text.push_str(if matches!(target, hrpyc_certs::Target::Invite(_)) {
+            " Nobody can use its code.\n"
+        } else {
+            " Live sessions end within a second. What ran in Houdini before is not undone.\n"
+        });
         text
     };
     Ok(Done::new(
@@ -291,7 +293,12 @@ pub(crate) fn show(
             InviteState::Expired => format!("expired {}", when::local(invite.expires)),
             InviteState::Revoked(revocation) => format!("revoked: {}", revocation.why),
         };
-        line("invite", format!("{}, {fate}", invite.id));
+        let role = if invite.role.is_empty() {
+            String::new()
+        } else {
+            format!(", role {}", invite.role)
+        };
+        line("invite", format!("{}{role}, {fate}", invite.id));
     }
     Ok(Done::new(text, json!(entry)).with_notes(alarm_in_words(alarm.as_ref())))
 }

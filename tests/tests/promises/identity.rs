@@ -15,6 +15,7 @@ use e2e::forge::store;
 use e2e::forge::token::{Forged, TokenKey};
 use jiff::Timestamp;
 use rcgen::ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
+use rustls::HandshakeKind;
 use wire::Code;
 use wire::tls::{ALPN_ENROL, ALPN_SESSION};
 use wire::token::Confirmation;
@@ -75,7 +76,10 @@ impl Forge {
         let (forged, token) = self.issue(&form);
         let attempt = self.site.client(&forged).try_hello(&hello(&token)).await;
         let record = self.site.assert_refused(&attempt, code, self.before);
-        assert_eq!(record["serial"], forged.serial().as_str(), "{record}");
+        // A certificate that cannot be read whole has no serial number either.
+        if !record["serial"].is_null() {
+            assert_eq!(record["serial"], forged.serial().as_str(), "{record}");
+        }
     }
 }
 
@@ -290,7 +294,8 @@ async fn a_revoked_certificate_is_refused_when_its_session_is_resumed() {
         .site
         .certs(&["revoke", serial.as_str(), "--why", "lost laptop"]);
     let attempt = client.try_hello(&words).await;
-    eprintln!("the handshake was {:?}", attempt.handshake);
+    // Else the guard gave no ticket, and this showed nothing.
+    assert_eq!(attempt.handshake, Some(HandshakeKind::Resumed));
     forge
         .site
         .assert_refused(&attempt, Code::CertificateRevoked, before);
@@ -316,7 +321,8 @@ async fn an_expired_certificate_is_refused_when_its_session_is_resumed() {
     })
     .unwrap();
     let attempt = client.try_hello(&words).await;
-    eprintln!("the handshake was {:?}", attempt.handshake);
+    // Else the guard gave no ticket, and this showed nothing.
+    assert_eq!(attempt.handshake, Some(HandshakeKind::Resumed));
     forge
         .site
         .assert_refused(&attempt, Code::CertificateExpired, before);
@@ -339,7 +345,8 @@ async fn an_enrolment_resumed_as_a_session_is_refused() {
 
     let client = enrolling.offering(&[ALPN_SESSION]);
     let attempt = client.try_hello(&hello(&bob.token)).await;
-    eprintln!("the handshake was {:?}", attempt.handshake);
+    // Enrolment gives no tickets, so there is nothing to resume.
+    assert_eq!(attempt.handshake, Some(HandshakeKind::Full));
     forge
         .site
         .assert_recorded(&attempt, Code::CertificateMissing, forge.before);

@@ -1,9 +1,10 @@
 //! Bounds on sessions, handshakes and failures, and that they hit only whom they should.
 
+use std::time::{Duration, Instant};
+
 use e2e::forge::client::{Client, Session, connect, hello};
 use e2e::forge::enrol::Member;
 use e2e::forge::site::Site;
-use e2e::programs::poll;
 use wire::Code;
 
 /// Waits until a place that was given up can be taken again.
@@ -73,71 +74,53 @@ async fn too_many_sessions_of_one_address_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_connections_of_one_address_do_not_hold_up_another() {
-    let site = Site::configured("[limits]\nhandshakes_per_address = 4\n");
+    let site =
+        Site::configured("[limits]\nhandshakes_per_address = 4\nhandshake_timeout = \"3s\"\n");
     let alice = site.member("alice").await;
     site.open(&alice).await;
     let before = site.upstream.accepted();
     let mut silent = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..40 {
         silent.push(connect(site.address(), Some([127, 0, 0, 7].into())).await);
     }
-    // The guard may take the four a moment after the kernel did.
-    let refused = poll("a refusal for too many handshakes", || {
-        let runtime = tokio::runtime::Handle::current();
-        tokio::task::block_in_place(|| {
-            runtime.block_on(async {
-                let (tcp, local) = connect(site.address(), Some([127, 0, 0, 7].into())).await;
-                silent.push((tcp, local));
-            });
-        });
-        let code = Code::TooManyHandshakes.as_str();
-        let mut found = site.events("refused");
-        found.retain(|record| record["code"] == code);
-        found.pop()
-    })
-    .unwrap();
-    assert_eq!(refused["stage"], "accept", "{refused}");
-    assert_eq!(site.upstream.accepted(), before);
+    let start = Instant::now();
     site.open(&alice).await;
+    let waited = start.elapsed();
+    assert!(waited < Duration::from_secs(2), "alice waited {waited:?}");
+    // And none of them is held for longer than a handshake may take.
+    let codes = [Code::TooManyHandshakes, Code::HandshakeTimeout];
+    for (_, local) in &silent {
+        let record = site.refusal_record(*local);
+        let code = codes.iter().find(|code| record["code"] == code.as_str());
+        let code = code.unwrap_or_else(|| panic!("{record}"));
+        assert_eq!(record["stage"], code.stage().as_str(), "{record}");
+    }
+    assert_eq!(site.upstream.accepted(), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_can_neither_fill_the_audit_nor_shut_out_the_studio() {
-    let site = Site::configured("[limits]\nfailures_per_address = 5\n");
+    const TRIES: u64 = 300;
+    let mut site = Site::configured("[limits]\nfailures_per_address = 5\n");
     let alice = site.member("alice").await;
     site.open(&alice).await;
     let before = site.upstream.accepted();
     let stranger = Client::new(site.address(), None);
-    for _ in 0..60 {
+    for _ in 0..TRIES {
         stranger.try_hello(&hello("")).await;
     }
-    let refused = site.events("refused").len();
-    assert!(
-        (1..=10).contains(&refused),
-        "{refused} records for 60 tries"
-    );
     assert_eq!(site.upstream.accepted(), before);
     // The stranger and alice share one address, as behind a VPN concentrator.
     site.open(&alice).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_audit_left_out_is_counted() {
-    let mut site = Site::configured("[limits]\nfailures_per_address = 3\n");
-    let alice = site.member("alice").await;
-    site.open(&alice).await;
-    let stranger = Client::new(site.address(), None);
-    for _ in 0..20 {
-        stranger.try_hello(&hello("")).await;
-    }
     site.stop();
     let refused = site.events("refused").len() as u64;
+    assert!((1..=TRIES / 2).contains(&refused), "{refused} records");
     let counted: u64 = site
         .events("suppressed")
         .iter()
         .map(|record| record["count"].as_u64().unwrap())
         .sum();
-    assert_eq!(refused + counted, 20, "{:#?}", site.trial.audit());
+    assert_eq!(refused + counted, TRIES, "some left no trace");
 }
 
 #[tokio::test(flavor = "multi_thread")]

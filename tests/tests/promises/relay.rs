@@ -271,3 +271,25 @@ async fn an_upstream_that_dies_ends_the_session() {
     assert!(end.is_ok(), "the session outlives its upstream");
     assert!(rest.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_on_a_unix_socket_is_reached() {
+    let trial = Trial::new().unwrap();
+    let path = trial.folder().join("houdini.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut &socket, &mut &socket);
+                let _ = socket.shutdown(std::net::Shutdown::Write);
+            });
+        }
+    });
+    let upstream = format!("unix:{}", path.display());
+    let guard = trial.start_guard(&upstream, &[]).unwrap();
+    let code = trial.invite(guard.address, "alice", &[]).unwrap();
+    let alice = join(guard.address, &code.parse().unwrap()).await;
+    let client = Client::new(guard.address, Some(&alice.credentials));
+    let mut session = client.open(&hello(&alice.token)).await.unwrap();
+    session.ping().await.unwrap();
+}

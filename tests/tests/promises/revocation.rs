@@ -234,7 +234,7 @@ async fn what_was_revoked_stays_revoked_after_a_restored_backup() {
     site.open(&alice).await;
     let backup = site.trial.folder().join("backup");
     let backup = backup.to_str().unwrap();
-    site.certs(&["backup", backup]);
+    site.certs(&["backup", backup, "--no-passphrase"]);
     site.certs(&["revoke", "alice", "--why", "left the show"]);
     site.stop();
     let mut command = site.trial.certs_command().unwrap();

@@ -1,0 +1,328 @@
+//! Grants, renewal and revocation.
+
+use hrpyc_certs::{
+    CertificateStatus, Changes, Effect, IssueError, TokenRef, TokenStatus, TrustStore as _,
+};
+use jiff::{SignedDuration, Timestamp};
+use wire::message::Message as _;
+
+use crate::studio::{Machine, Studio, claims, der, full, leaf, redeem, redeem_at, revoke, until};
+
+#[test]
+fn revoking_a_name_ends_certificates_tokens_invites_and_renewals() {
+    let studio = Studio::new();
+    let (machine, issued) = studio.join("alice");
+    let pending = studio.invite("alice", &Changes::default());
+    let before = studio.authority.sequence().unwrap();
+    revoke(&studio.authority, "alice", "left the show");
+    assert!(studio.authority.sequence().unwrap() > before);
+
+    let standing = studio.standing(&issued);
+    assert!(
+        matches!(standing.certificate, CertificateStatus::Revoked(r) if r.why == "left the show")
+    );
+    assert!(matches!(standing.token, TokenStatus::Revoked(r) if r.why == "left the show"));
+    assert!(standing.grant.unwrap().revoked.is_some());
+    let now = Timestamp::now();
+    let renewed = studio.authority.renew(&leaf(&issued), None, now);
+    assert!(matches!(renewed, Err(IssueError::GrantRevoked { .. })));
+    let joined = redeem(&studio.authority, &pending, &Machine::new());
+    assert!(matches!(joined, Err(IssueError::InviteRevoked(_))));
+    let secret = studio.invite("bob", &full());
+    redeem(&studio.authority, &secret, &machine).unwrap();
+}
+
+#[test]
+fn an_invite_after_a_revocation_revives_nothing_old() {
+    let studio = Studio::new();
+    let changes = Changes {
+        from: Some(vec!["10.0.0.0/8".parse().unwrap()]),
+        ..full()
+    };
+    let secret = studio.invite("alice", &changes);
+    let old = redeem(&studio.authority, &secret, &Machine::new()).unwrap();
+    revoke(&studio.authority, "alice", "lost laptop");
+    let (_, new) = studio.join("alice");
+    let standing = studio.standing(&new);
+    assert_eq!(standing.certificate, CertificateStatus::Live);
+    assert_eq!(standing.token, TokenStatus::Live);
+    assert!(standing.grant.unwrap().from.is_empty());
+    let standing = studio.standing(&old);
+    assert!(matches!(
+        standing.certificate,
+        CertificateStatus::Revoked(_)
+    ));
+    assert!(matches!(standing.token, TokenStatus::Revoked(r) if r.why == "lost laptop"));
+    let renewed = studio.authority.renew(&leaf(&old), None, Timestamp::now());
+    assert!(matches!(renewed, Err(IssueError::CertificateRevoked(_))));
+}
+
+#[test]
+fn one_certificate_or_one_token_can_be_revoked_alone() {
+    let studio = Studio::new();
+    let (_, laptop) = studio.join("alice");
+    let (_, desktop) = studio.join("alice");
+    revoke(&studio.authority, leaf(&laptop).serial.as_str(), "stolen");
+    assert!(matches!(
+        studio.standing(&laptop).certificate,
+        CertificateStatus::Revoked(_)
+    ));
+    assert_eq!(
+        studio.standing(&desktop).certificate,
+        CertificateStatus::Live
+    );
+
+    // A whole token may be given, or its id.
+    revoke(
+        &studio.authority,
+        desktop.token.as_ref().unwrap().jwt.expose(),
+        "pasted into a chat",
+    );
+    let standing = studio.standing(&desktop);
+    assert!(matches!(standing.token, TokenStatus::Revoked(_)));
+    assert_eq!(standing.certificate, CertificateStatus::Live);
+    let now = Timestamp::now();
+    let renewed = studio.authority.renew(&leaf(&desktop), None, now).unwrap();
+    let fresh = claims(&studio.authority, &renewed);
+    let token = TokenRef {
+        id: &fresh.jti,
+        generation: fresh.generation,
+    };
+    let standing = studio
+        .authority
+        .standing(&desktop.identity, &leaf(&desktop).serial, Some(token))
+        .unwrap();
+    assert_eq!(standing.token, TokenStatus::Live);
+}
+
+#[test]
+fn revoking_again_changes_nothing() {
+    let studio = Studio::new();
+    studio.join("alice");
+    revoke(&studio.authority, "alice", "first");
+    let before = studio.authority.sequence().unwrap();
+    let journal = std::fs::read(studio.path().join("revocations.jsonl")).unwrap();
+    let target = studio.authority.find_target("alice").unwrap();
+    let again = studio
+        .authority
+        .revoke(&target, "second", Timestamp::now())
+        .unwrap();
+    assert!(again.already);
+    assert_eq!(again.revocation.why, "first");
+    assert_eq!(studio.authority.sequence().unwrap(), before);
+    assert_eq!(
+        std::fs::read(studio.path().join("revocations.jsonl")).unwrap(),
+        journal
+    );
+}
+
+#[test]
+fn what_does_not_exist_cannot_be_revoked() {
+    let studio = Studio::new();
+    for text in ["alise", "00ff00ff", "inv-00000000", "a.b.c", ""] {
+        let error = studio.authority.find_target(text).unwrap_err();
+        assert!(matches!(error, IssueError::TargetUnknown { .. }), "{text}");
+    }
+    studio.join("alice");
+    let target = studio.authority.find_target("alice").unwrap();
+    for why in ["", " \n ", &"x".repeat(500)] {
+        let error = studio.authority.revoke(&target, why, Timestamp::now());
+        assert!(matches!(error, Err(IssueError::Reason { .. })));
+    }
+    let own = studio.authority.find_target("guard/ws12").unwrap();
+    let error = studio.authority.revoke(&own, "test", Timestamp::now());
+    assert!(matches!(error, Err(IssueError::OwnGuardRevoked { .. })));
+}
+
+#[test]
+fn a_renewal_needs_a_living_grant_and_a_known_certificate() {
+    let studio = Studio::new();
+    let (machine, issued) = studio.join("alice");
+    let now = Timestamp::now();
+    // Past the certificate's end: a token alone is refused, a new certificate is not.
+    let late = leaf(&issued).not_after + SignedDuration::from_hours(24);
+    let error = studio.authority.renew(&leaf(&issued), None, late);
+    assert!(matches!(error, Err(IssueError::Request(_))));
+    let renewed = studio
+        .authority
+        .renew(&leaf(&issued), Some(&machine.request), late)
+        .unwrap();
+    assert!(leaf(&renewed).not_after > late);
+    // Another key may be asked for.
+    let other = Machine::new();
+    studio
+        .authority
+        .renew(&leaf(&issued), Some(&other.request), now)
+        .unwrap();
+
+    let elsewhere = Studio::new();
+    let error = elsewhere.authority.renew(&leaf(&issued), None, now);
+    assert!(matches!(error, Err(IssueError::CertificateUnknown)));
+
+    let changes = Changes {
+        access_until: until(now + SignedDuration::from_hours(1)),
+        ..Changes::default()
+    };
+    let alice = studio.who("alice");
+    studio
+        .authority
+        .change_grant(&alice, &changes, now)
+        .unwrap();
+    let end = now + SignedDuration::from_hours(1);
+    let error = studio.authority.renew(&leaf(&issued), None, end);
+    assert!(matches!(error, Err(IssueError::AccessEnded { .. })));
+    let pending = studio.invite("alice", &Changes::default());
+    let error = redeem_at(&studio.authority, &pending, &other, end);
+    assert!(matches!(error, Err(IssueError::AccessEnded { .. })));
+}
+
+#[test]
+fn a_change_of_the_grant_is_seen_at_once_by_other_processes() {
+    let studio = Studio::new();
+    let (_, issued) = studio.join("alice");
+    let other = studio.again();
+    let before = studio.authority.sequence().unwrap();
+    let changes = Changes {
+        upstreams: Some(vec!["main".into()]),
+        from: Some(vec!["10.0.0.0/8".parse().unwrap()]),
+        ..Changes::default()
+    };
+    let (_, effect) = other
+        .change_grant(&studio.who("alice"), &changes, Timestamp::now())
+        .unwrap();
+    assert!(matches!(effect, Effect::Changed(said) if said.len() == 2));
+    assert!(studio.authority.sequence().unwrap() > before);
+    let grant = studio.standing(&issued).grant.unwrap();
+    assert_eq!(grant.upstreams, ["main"]);
+    let (_, effect) = other
+        .change_grant(&studio.who("alice"), &changes, Timestamp::now())
+        .unwrap();
+    assert_eq!(effect, Effect::Kept);
+}
+
+#[test]
+fn a_certificate_is_only_known_under_its_own_name() {
+    let studio = Studio::new();
+    let (_, alice) = studio.join("alice");
+    studio.join("bob");
+    let standing = studio
+        .authority
+        .standing(&studio.who("bob"), &leaf(&alice).serial, None)
+        .unwrap();
+    assert_eq!(standing.certificate, CertificateStatus::Unknown);
+    assert_eq!(standing.token, TokenStatus::NotAsked);
+}
+
+#[test]
+fn a_snapshot_answers_as_the_store_does() {
+    let studio = Studio::new();
+    let (_, alice) = studio.join("alice");
+    let (_, bob) = studio.join("bob");
+    let (_, carol) = studio.join("carol");
+    revoke(&studio.authority, "bob", "left");
+    revoke(
+        &studio.authority,
+        &claims(&studio.authority, &carol).jti,
+        "leaked",
+    );
+    let text = serde_json::to_vec(&studio.authority.snapshot().unwrap()).unwrap();
+    assert!(text.len() < hrpyc_certs::Snapshot::CAP);
+    let snapshot: hrpyc_certs::Snapshot = serde_json::from_slice(&text).unwrap();
+    for issued in [&alice, &bob, &carol] {
+        let claims = claims(&studio.authority, issued);
+        for generation in [claims.generation, snapshot.sequence + 1] {
+            let token = TokenRef {
+                id: &claims.jti,
+                generation,
+            };
+            for serial in [&leaf(issued).serial, &"00ff".parse().unwrap()] {
+                let ours = studio
+                    .authority
+                    .standing(&issued.identity, serial, Some(token))
+                    .unwrap();
+                let copied = snapshot.standing(&issued.identity, serial, Some(token));
+                assert_eq!(format!("{ours:?}"), format!("{copied:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_guards_own_certificate_is_renewed_when_due_and_rekeyed_when_revoked() {
+    let studio = Studio::new();
+    let now = Timestamp::now();
+    let first = studio.authority.guard_credentials(now).unwrap();
+    let same = studio.authority.guard_credentials(now).unwrap();
+    assert_eq!(first.chain, same.chain);
+    assert_eq!(first.chain[1], studio.authority.certificate());
+
+    let due = now + SignedDuration::from_hours(61 * 24);
+    assert!(first.is_due(due));
+    let renewed = studio.authority.guard_credentials(due).unwrap();
+    assert_ne!(first.chain[0], renewed.chain[0]);
+    assert_eq!(first.key.secret_der(), renewed.key.secret_der());
+
+    let leaf = wire::leaf::Leaf::read(&renewed.chain[0], wire::leaf::Usage::Server).unwrap();
+    revoke(
+        &studio.authority,
+        leaf.serial.as_str(),
+        "read by a stranger",
+    );
+    let rekeyed = studio.authority.guard_credentials(due).unwrap();
+    assert_ne!(renewed.key.secret_der(), rekeyed.key.secret_der());
+}
+
+#[test]
+fn a_token_by_hand_is_for_the_newest_live_certificate() {
+    let studio = Studio::new();
+    let (_, first) = studio.join("alice");
+    let (_, second) = studio.join("alice");
+    let now = Timestamp::now();
+    let alice = studio.who("alice");
+    let token = studio.authority.fresh_token(&alice, None, now).unwrap();
+    assert_eq!(
+        claims(&studio.authority, &token).cnf,
+        wire::token::Confirmation::of(&leaf(&second).fingerprint)
+    );
+    revoke(&studio.authority, leaf(&second).serial.as_str(), "gone");
+    let token = studio.authority.fresh_token(&alice, None, now).unwrap();
+    assert_eq!(
+        claims(&studio.authority, &token).cnf,
+        wire::token::Confirmation::of(&leaf(&first).fingerprint)
+    );
+    let serial = leaf(&second).serial;
+    let error = studio.authority.fresh_token(&alice, Some(&serial), now);
+    assert!(matches!(error, Err(IssueError::CertificateRevoked(_))));
+    assert_ne!(der(&first), der(&second));
+}
+
+#[test]
+fn a_revocation_whose_journal_cannot_be_written_holds_and_is_made_good() {
+    let studio = Studio::new();
+    let (_, issued) = studio.join("alice");
+    let journal = studio.path().join("revocations.jsonl");
+    let away = studio.directory.path().join("away");
+    std::fs::rename(&journal, &away).unwrap();
+    let target = studio.authority.find_target("alice").unwrap();
+    let now = Timestamp::now();
+    let error = studio.authority.revoke(&target, "left", now).unwrap_err();
+    assert!(matches!(error, IssueError::Journal(_)));
+    assert!(
+        error
+            .to_string()
+            .starts_with("it is revoked, but the journal")
+    );
+    assert!(matches!(
+        studio.standing(&issued).certificate,
+        CertificateStatus::Revoked(_)
+    ));
+    std::fs::rename(&away, &journal).unwrap();
+    assert!(
+        studio
+            .authority
+            .revoke(&target, "left", now)
+            .unwrap()
+            .already
+    );
+    assert!(std::fs::read_to_string(&journal).unwrap().contains("alice"));
+}

@@ -1,0 +1,193 @@
+//! An older store that is put back revives nobody and does not go unnoticed.
+
+use std::fs;
+
+use hrpyc_certs::{CertificateStatus, IssueError, TokenRef, TokenStatus, TrustStore as _};
+use jiff::Timestamp;
+
+use crate::studio::{
+    Machine, Studio, claims, full, leaf, open_authority, redeem, revoke, standing,
+};
+
+/// Every way to have something issued answers that it is stopped.
+fn assert_stopped(studio: &Studio, authority: &hrpyc_certs::Authority) {
+    let now = Timestamp::now();
+    let machine = Machine::new();
+    let alice = studio.who("alice");
+    let changes = full();
+    let answers = [
+        authority.check_invite(&[0; 16], now).unwrap_err(),
+        redeem(authority, &[0; 16], &machine).unwrap_err(),
+        authority.fresh_token(&alice, None, now).unwrap_err(),
+        authority
+            .issue_for_request(&alice, &machine.request, "x", &changes, now)
+            .unwrap_err(),
+        authority
+            .invite(&hrpyc_certs::InviteOrder {
+                identity: &alice,
+                changes: &changes,
+                guard_address: Some("ws12:18812"),
+                valid: jiff::SignedDuration::from_hours(1),
+                now,
+            })
+            .unwrap_err(),
+    ];
+    for error in answers {
+        assert!(matches!(error, IssueError::Stopped), "{error:?}");
+    }
+}
+
+#[test]
+fn a_revocation_survives_an_older_store_and_raises_the_alarm() {
+    let studio = Studio::new();
+    let (_, alice) = studio.join("alice");
+    let (_, bob) = studio.join("bob");
+    let Studio {
+        directory,
+        authority,
+    } = studio;
+    let path = directory.path().join("state");
+    drop(authority);
+    fs::copy(path.join("store.db"), directory.path().join("old.db")).unwrap();
+    let authority = open_authority(&path);
+    revoke(&authority, "alice", "left the show");
+    drop(authority);
+    fs::copy(directory.path().join("old.db"), path.join("store.db")).unwrap();
+
+    let authority = open_authority(&path);
+    let studio = Studio {
+        directory,
+        authority,
+    };
+    let found = studio.standing(&alice);
+    assert!(matches!(found.certificate, CertificateStatus::Revoked(r) if r.why == "left the show"));
+    assert!(matches!(found.token, TokenStatus::Revoked(_)));
+    assert!(studio.authority.alarm().unwrap().is_some());
+    assert_stopped(&studio, &studio.authority);
+    let error = studio.authority.renew(&leaf(&bob), None, Timestamp::now());
+    assert!(matches!(error, Err(IssueError::Stopped)));
+    // Who was in stays in.
+    assert_eq!(studio.standing(&bob).certificate, CertificateStatus::Live);
+    // What narrows access can still be done.
+    revoke(&studio.authority, "bob", "to be safe");
+
+    // Once merged it is no news, and once accepted things go on.
+    studio
+        .authority
+        .accept_rollback("old disk", Timestamp::now())
+        .unwrap();
+    let again = studio.again();
+    assert!(again.alarm().unwrap().is_none());
+    let error = again.accept_rollback("again", Timestamp::now());
+    assert!(matches!(error, Err(IssueError::NoAlarm)));
+    studio.join("carol");
+}
+
+#[test]
+fn a_token_newer_than_the_store_is_recognised_and_reported() {
+    let studio = Studio::new();
+    let (_, alice) = studio.join("alice");
+    let now_at = studio.authority.sequence().unwrap();
+    let seen = now_at + 40;
+    let token = TokenRef {
+        id: "unknown",
+        generation: seen,
+    };
+    let found = studio
+        .authority
+        .standing(&alice.identity, &leaf(&alice).serial, Some(token))
+        .unwrap();
+    assert_eq!(found.token, TokenStatus::NewerThanStore);
+    studio.authority.report_rollback(now_at).unwrap();
+    assert!(studio.authority.alarm().unwrap().is_none());
+    studio.authority.report_rollback(seen).unwrap();
+    let other = studio.again();
+    assert_eq!(other.alarm().unwrap().unwrap().seen, seen);
+    assert_stopped(&studio, &other);
+    other
+        .accept_rollback("looked into it", Timestamp::now())
+        .unwrap();
+    assert!(studio.authority.sequence().unwrap() > seen);
+    studio.join("bob");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_is_replaced_while_a_guard_runs_is_noticed() {
+    let studio = Studio::new();
+    let (_, alice) = studio.join("alice");
+    let path = studio.path();
+    let copy = path.join("copy.db");
+    // A consistent copy, as a file-level backup tool would make it.
+    rusqlite::Connection::open(path.join("store.db"))
+        .unwrap()
+        .execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
+        .unwrap();
+    let (_, bob) = studio.join("bob");
+    revoke(&studio.authority, "alice", "left");
+    let before = studio.authority.sequence().unwrap();
+    for name in ["store.db-wal", "store.db-shm"] {
+        let _ = fs::remove_file(path.join(name));
+    }
+    fs::rename(&copy, path.join("store.db")).unwrap();
+
+    let after = studio.authority.sequence().unwrap();
+    assert!(after > before, "{after} must be above {before}");
+    assert!(studio.authority.alarm().unwrap().is_some());
+    assert!(matches!(
+        standing(&studio.authority, &alice).certificate,
+        CertificateStatus::Revoked(_)
+    ));
+    assert_eq!(
+        standing(&studio.authority, &bob).certificate,
+        CertificateStatus::Unknown
+    );
+    assert_stopped(&studio, &studio.authority);
+}
+
+#[test]
+fn an_old_store_without_any_revocation_is_noticed_by_a_running_guard() {
+    let studio = Studio::new();
+    let path = studio.path();
+    let copy = studio.directory.path().join("copy.db");
+    rusqlite::Connection::open(path.join("store.db"))
+        .unwrap()
+        .execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
+        .unwrap();
+    studio.join("alice");
+    let before = studio.authority.sequence().unwrap();
+    for name in ["store.db-wal", "store.db-shm"] {
+        let _ = fs::remove_file(path.join(name));
+    }
+    fs::rename(&copy, path.join("store.db")).unwrap();
+    assert!(studio.authority.sequence().unwrap() > before);
+    assert_stopped(&studio, &studio.authority);
+}
+
+#[test]
+fn the_journal_is_completed_from_the_store() {
+    let studio = Studio::new();
+    studio.join("alice");
+    revoke(&studio.authority, "alice", "left");
+    let journal = studio.path().join("revocations.jsonl");
+    let whole = fs::read(&journal).unwrap();
+    // A crash between the store and the journal, in the middle of the line.
+    fs::write(&journal, &whole[..20]).unwrap();
+    let again = studio.again();
+    assert_eq!(fs::read(&journal).unwrap(), whole);
+    assert!(again.alarm().unwrap().is_none());
+}
+
+#[test]
+fn tokens_of_the_time_before_a_rollback_are_not_newer_than_the_store() {
+    let studio = Studio::new();
+    let (_, alice) = studio.join("alice");
+    studio.authority.report_rollback(1_000).unwrap();
+    studio
+        .authority
+        .accept_rollback("test", Timestamp::now())
+        .unwrap();
+    let old = claims(&studio.authority, &alice);
+    assert!(old.generation < studio.authority.sequence().unwrap());
+    assert_eq!(studio.standing(&alice).token, TokenStatus::Live);
+}
