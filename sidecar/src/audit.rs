@@ -14,24 +14,41 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use aws_lc_rs::rand;
-use wire::leaf::Leaf;
+use wire::leaf::{Leaf, Serial};
 use wire::{Code, Identity};
 
 use crate::config::AuditConfig;
 use crate::denial::Denial;
+use crate::limits::AddressKey;
 use crate::policy::Permit;
 use crate::relay::{End, Traffic};
-use budget::{Budget, Verdict};
+use budget::{Allowance, Budget, Verdict};
 pub use record::{Event, Record};
 use writer::Writer;
 pub use writer::{AuditError, lock_directory};
+
+/// Refusals of one address before identity that are recorded one by one in ten minutes.
+const STRANGERS: Allowance = Allowance {
+    each: 100,
+    in_all: 2_000,
+};
+/// Refusals of one identity.
+const MEMBERS: Allowance = Allowance {
+    each: 1_000,
+    in_all: 20_000,
+};
+/// Alarms that one process raises; each is about something of its own.
+const ALARMS: usize = 10_000;
 
 /// The audit log.
 #[derive(Debug)]
 pub struct Audit {
     writer: Writer,
-    budget: Budget,
-    raised: Mutex<HashSet<&'static str>>,
+    /// By address, for who has not shown who he is.
+    strangers: Budget<AddressKey>,
+    /// By identity, for who has.
+    members: Budget<Identity>,
+    raised: Mutex<HashSet<(&'static str, String)>>,
 }
 
 impl Audit {
@@ -43,15 +60,16 @@ impl Audit {
     pub fn open(directory: &std::path::Path, config: AuditConfig) -> Result<Arc<Self>, AuditError> {
         Ok(Arc::new(Self {
             writer: Writer::open(directory, config)?,
-            budget: Budget::new(),
+            strangers: Budget::new(STRANGERS),
+            members: Budget::new(MEMBERS),
             raised: Mutex::default(),
         }))
     }
 
-    /// Writes an alarm down, the first time that it is raised in the life of this process.
-    pub fn alarm(&self, reason: &'static str, sentence: &str) {
+    /// Writes an alarm down, once for each thing that it is about in the life of this process.
+    pub fn alarm(&self, reason: &'static str, about: &str, sentence: &str) {
         let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
-        if raised.insert(reason) {
+        if raised.len() < ALARMS && raised.insert((reason, about.to_owned())) {
             tracing::error!(reason, "ALARM: {sentence}");
             let mut record = Record::new(Event::Alarm);
             record.reason = Some(reason.into());
@@ -70,18 +88,28 @@ impl Audit {
         self.writer.reconfigure(config);
     }
 
-    /// Writes down what was only counted, and waits until all is on disk. Returns how many
+    /// Writes down what was only counted and that the guard stopped, and waits until all is on
+    /// disk. Returns how many
     /// records could not be written.
     pub fn finish(&self) -> usize {
         self.write_suppressed(true);
+        self.writer.write(Record::new(Event::Stopped));
         self.writer.finish()
     }
 
     /// Writes one record for each address whose failures were only counted, when its time
     /// is over, or at once when the guard stops.
     pub fn write_suppressed(&self, at_once: bool) {
-        for (address, count) in self.budget.take_counted(at_once) {
-            self.writer.write(Record::suppressed(&address, count));
+        for (address, count) in self.strangers.take_counted(at_once) {
+            let address = address.map_or_else(|| "others".into(), |key| key.to_string());
+            self.writer.write(Record::suppressed(address, count));
+        }
+        for (identity, count) in self.members.take_counted(at_once) {
+            let mut record = Record::suppressed("others".into(), count);
+            if let Some(identity) = identity {
+                (record.address, record.identity) = (None, Some(identity));
+            }
+            self.writer.write(record);
         }
     }
 
@@ -129,17 +157,17 @@ impl Attempt {
     }
 
     /// What the certificate says, before it is believed.
-    pub fn claims(&mut self, leaf: &Leaf) {
+    pub fn claims(&mut self, identity: Option<Identity>, serial: Option<Serial>) {
         if let Some(record) = &mut self.record {
-            record.identity = Some(leaf.identity.clone());
-            record.serial = Some(leaf.serial.clone());
+            record.identity = identity;
+            record.serial = serial;
         }
     }
 
     /// The identity has been verified; from here on its failures are its own, not its
     /// address's.
     pub fn knows(&mut self, leaf: &Leaf) {
-        self.claims(leaf);
+        self.claims(Some(leaf.identity.clone()), Some(leaf.serial.clone()));
         self.known = true;
     }
 
@@ -167,6 +195,14 @@ impl Attempt {
         }
     }
 
+    /// The grant allows the session.
+    pub fn permitted(&mut self, permit: &Permit) {
+        if let Some(record) = &mut self.record {
+            record.role = Some(permit.role().as_str().into());
+            record.upstream = Some(permit.houdini().to_string());
+        }
+    }
+
     /// Ends the attempt with a refusal.
     pub fn refused(mut self, denial: &Denial) {
         self.write_refusal(denial.code, &denial.sentence);
@@ -182,21 +218,27 @@ impl Attempt {
         }
     }
 
+    /// Whether a session could be written down now, as far as is known.
+    ///
+    /// # Errors
+    /// A denial when the last record could not be written.
+    pub fn check_writable(&self) -> Result<(), Denial> {
+        if self.audit.writer.is_failing() {
+            Err(unwritable())
+        } else {
+            Ok(())
+        }
+    }
+
     /// Writes the beginning of a session and waits until it is on disk.
     ///
     /// # Errors
     /// A denial when it cannot be written: then there must be no session.
-    pub async fn open(
-        mut self,
-        permit: &Permit,
-        shared_user: bool,
-    ) -> Result<OpenSession, (Self, Denial)> {
+    pub async fn open(mut self, shared_user: bool) -> Result<OpenSession, (Self, Denial)> {
         let Some(mut record) = self.record.clone() else {
             return Err((self, unwritable()));
         };
-        record.event = Event::Opened;
-        record.role = Some(permit.role().as_str().into());
-        record.upstream = Some(permit.houdini().to_string());
+        record.restamp(Event::Opened);
         record.shares_user = shared_user.then_some(true);
         if self
             .audit
@@ -210,8 +252,8 @@ impl Attempt {
         self.record = None;
         Ok(OpenSession {
             audit: self.audit.clone(),
+            begun: self.begun,
             record: Some(record),
-            begun: Instant::now(),
             traffic: Traffic::default(),
         })
     }
@@ -225,7 +267,11 @@ impl Attempt {
         record.code = Some(code);
         record.sentence = Some(sentence.into());
         record.seconds = Some(self.begun.elapsed().as_secs_f64());
-        if self.known || self.audit.budget.spend(self.peer.ip()) == Verdict::Record {
+        let verdict = match &record.identity {
+            Some(identity) if self.known => self.audit.members.spend(identity.clone()),
+            _ => self.audit.strangers.spend(AddressKey::of(self.peer.ip())),
+        };
+        if verdict == Verdict::Record {
             tracing::info!(peer = %self.peer, code = %code, stage = code.stage().as_str(), "refused: {sentence}");
             self.audit.writer.write(record);
         }

@@ -278,17 +278,15 @@ fn merge(raw: RawConfig, args: &RunArgs) -> Result<Config, ConfigError> {
             },
         )?,
         log_format: args.log_format.or(raw.log_format).unwrap_or_default(),
-        drain_timeout: drain_timeout.unwrap_or(Duration::from_secs(30)),
+        drain_timeout: within(
+            "drain_timeout",
+            drain_timeout.unwrap_or(Duration::from_secs(30)),
+            Duration::ZERO,
+            MONTH,
+        )?,
         upstream_user: raw.upstream_user,
         limits: limits(&raw.limits)?,
-        audit: AuditConfig {
-            max_bytes: raw.audit.max_bytes.unwrap_or(64 << 20).max(64 << 10),
-            max_age: raw
-                .audit
-                .max_age
-                .map_or(Duration::from_secs(24 * 3600), |age| age.0),
-            keep: raw.audit.keep,
-        },
+        audit: audit(&raw.audit)?,
     })
 }
 
@@ -358,6 +356,51 @@ fn upstreams(
     Ok(upstreams)
 }
 
+fn audit(raw: &RawAudit) -> Result<AuditConfig, ConfigError> {
+    const LEAST: u64 = 64 << 10;
+    let max_bytes = raw.max_bytes.unwrap_or(64 << 20);
+    if max_bytes < LEAST {
+        return Err(ConfigError::Value {
+            setting: "audit.max_bytes",
+            problem: format!("{max_bytes} is too little: give at least {LEAST}"),
+        });
+    }
+    if raw.keep == Some(0) {
+        return Err(ConfigError::Value {
+            setting: "audit.keep",
+            problem: "0 would throw away what was just written: leave it out to keep all".into(),
+        });
+    }
+    let max_age = raw.max_age.map_or(24 * HOUR, |age| age.0);
+    Ok(AuditConfig {
+        max_bytes,
+        max_age: within("audit.max_age", max_age, MINUTE, 12 * MONTH)?,
+        keep: raw.keep,
+    })
+}
+
+/// A length of time that is neither so short that nobody gets in nor so long that it means
+/// nothing.
+fn within(
+    setting: &'static str,
+    value: Duration,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, ConfigError> {
+    if (least..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ConfigError::Value {
+            setting,
+            problem: format!("{value:?} is out of bounds: from {least:?} to {most:?} makes sense"),
+        })
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+
 fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
     let count = |setting, value: Option<usize>, default| match value {
         Some(0) => Err(ConfigError::Value {
@@ -366,13 +409,9 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
         }),
         value => Ok(value.unwrap_or(default)),
     };
-    let time = |setting, value: Option<RawDuration>, default| match value {
-        Some(RawDuration(Duration::ZERO)) => Err(ConfigError::Value {
-            setting,
-            problem: "0 would let nobody in: leave it out for the default".into(),
-        }),
-        Some(RawDuration(value)) => Ok(value),
-        None => Ok(Duration::from_secs(default)),
+    let time = |setting, value: Option<RawDuration>, default| {
+        let value = value.map_or(Duration::from_secs(default), |value| value.0);
+        within(setting, value, Duration::from_millis(100), HOUR)
     };
     Ok(Limits {
         sessions: count("limits.sessions", raw.sessions, 4096)?,
@@ -396,13 +435,17 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
         hello_timeout: time("limits.hello_timeout", raw.hello_timeout, 5)?,
         enrolment_timeout: time("limits.enrolment_timeout", raw.enrolment_timeout, 5)?,
         upstream_timeout: time("limits.upstream_timeout", raw.upstream_timeout, 5)?,
-        idle_timeout: match raw.idle_timeout {
-            None => None,
-            some => Some(time("limits.idle_timeout", some, 0)?),
-        },
-        clock_skew: raw
-            .clock_skew
-            .map_or(Duration::from_secs(30), |skew| skew.0),
+        idle_timeout: raw
+            .idle_timeout
+            .map(|idle| within("limits.idle_timeout", idle.0, Duration::from_secs(1), MONTH))
+            .transpose()?,
+        clock_skew: within(
+            "limits.clock_skew",
+            raw.clock_skew
+                .map_or(Duration::from_secs(30), |skew| skew.0),
+            Duration::ZERO,
+            10 * MINUTE,
+        )?,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::audit::{Attempt, Event};
 use crate::denial::Denial;
 use crate::guard::Guard;
 use crate::identity::{self, Unverified, VerifiedPeer};
+use crate::limits::Turn;
 use crate::policy::Permit;
 use crate::relay;
 use crate::tls::{self, Accepted, EnrolmentSession, FollowerSession, RenewalSession, TlsSession};
@@ -26,27 +27,24 @@ const GOODBYE: Duration = Duration::from_millis(250);
 pub async fn serve(tcp: TcpStream, address: SocketAddr, guard: Arc<Guard>) {
     let attempt = guard.audit.attempt(address);
     let config = guard.config();
-    let deadline = Instant::now() + config.limits.handshake_timeout;
-    let turns = config.limits.handshakes_per_address;
-    let turn = match guard.gate.enter(address.ip(), turns, deadline).await {
+    let (turns, patience) = (
+        config.limits.handshakes_per_address,
+        config.limits.handshake_timeout,
+    );
+    let turn = match guard.gate.enter(address.ip(), turns, patience).await {
         Ok(turn) => turn,
         Err(denial) => return refused(&guard, attempt, &denial),
     };
+    let deadline = Instant::now() + config.limits.handshake_timeout;
     let accepted = match tls::accept(tcp, &guard.tls(), deadline).await {
         Ok(accepted) => accepted,
         Err(denial) => return refused(&guard, attempt, &denial),
     };
     match accepted {
-        Accepted::Session(session) => {
-            let proved = || drop(turn);
-            serve_session(session, attempt, proved, &guard).await;
-        }
+        Accepted::Session(session) => serve_session(session, attempt, turn, &guard).await,
         Accepted::Enrolment(session) => serve_join(session, attempt, &guard).await,
         Accepted::Renewal(session) => serve_renewal(session, attempt, &guard).await,
-        Accepted::Follower(session) => {
-            drop(turn);
-            serve_follower(session, attempt, &guard).await;
-        }
+        Accepted::Follower(session) => serve_follower(session, attempt, turn, &guard).await,
     }
 }
 
@@ -54,16 +52,16 @@ pub async fn serve(tcp: TcpStream, address: SocketAddr, guard: Arc<Guard>) {
 async fn serve_session(
     mut session: TlsSession,
     mut attempt: Attempt,
-    proved: impl FnOnce(),
+    turn: Turn,
     guard: &Arc<Guard>,
 ) {
-    let (mut permit, mut up) = match admit(&mut session, &mut attempt, proved, guard).await {
+    let (mut permit, mut up) = match admit(&mut session, &mut attempt, turn, guard).await {
         Ok(admitted) => admitted,
         Err(denial) => return refuse_session(guard, session, attempt, &denial).await,
     };
     let id = attempt.id();
-    let shared_user = guard.shares_user(permit.houdini());
-    let mut record = match attempt.open(&permit, shared_user).await {
+    let shared_user = guard.shares_user(permit.houdini(), &up).await;
+    let mut record = match attempt.open(shared_user).await {
         Ok(record) => record,
         Err((attempt, denial)) => return refuse_session(guard, session, attempt, &denial).await,
     };
@@ -85,7 +83,7 @@ async fn serve_session(
 async fn admit(
     session: &mut TlsSession,
     attempt: &mut Attempt,
-    proved: impl FnOnce(),
+    turn: Turn,
     guard: &Arc<Guard>,
 ) -> Result<(Permit, Connection), Denial> {
     let (trust, config) = (&guard.trust, guard.config());
@@ -93,7 +91,6 @@ async fn admit(
         .await
         .map_err(|unverified| note_claim(attempt, unverified))?;
     attempt.knows(peer.leaf());
-    proved();
     let hello = hello::read(session, config.limits.hello_timeout).await?;
     attempt.client(&hello.client);
     if guard.is_draining() {
@@ -105,8 +102,12 @@ async fn admit(
     let registration = guard
         .sessions
         .register(&peer, &token, address, &config.limits)?;
+    // From here on the limits on sessions bound it.
+    drop(turn);
     let wanted = hello.upstream.as_ref();
     let permit = policy::authorize(peer, token, wanted, registration, trust, &config).await?;
+    attempt.permitted(&permit);
+    attempt.check_writable()?;
     let up = upstream::connect(&permit).await?;
     Ok((permit, up))
 }
@@ -130,13 +131,22 @@ async fn serve_renewal(mut session: RenewalSession, mut attempt: Attempt, guard:
         }
     };
     attempt.knows(peer.leaf());
+    if let Err(denial) = guard.renewals.spend(&peer.leaf().identity) {
+        enrolment::refuse_renewal(&mut session, &denial).await;
+        return refused(guard, attempt, &denial);
+    }
     match enrolment::serve_renewal(&mut session, &peer, &guard.trust, limit).await {
         Ok(issued) => attempt.served(Event::Renewed, &issued.identity),
         Err(denial) => refused(guard, attempt, &denial),
     }
 }
 
-async fn serve_follower(mut session: FollowerSession, mut attempt: Attempt, guard: &Arc<Guard>) {
+async fn serve_follower(
+    mut session: FollowerSession,
+    mut attempt: Attempt,
+    turn: Turn,
+    guard: &Arc<Guard>,
+) {
     let member = match identity::verify_guard(&session, &guard.trust).await {
         Ok(member) => member,
         Err(unverified) => {
@@ -155,15 +165,14 @@ async fn serve_follower(mut session: FollowerSession, mut attempt: Attempt, guar
         tls::close(session.stream()).await;
         return refused(guard, attempt, &denial);
     };
+    drop(turn);
     attempt.served(Event::Followed, &member.leaf().identity);
     let limit = guard.config().limits.hello_timeout;
     follow::serve(&mut session, &member, authority, &guard.trust, limit).await;
 }
 
 fn note_claim(attempt: &mut Attempt, unverified: Unverified) -> Denial {
-    if let Some(leaf) = &unverified.claimed {
-        attempt.claims(leaf);
-    }
+    attempt.claims(unverified.claim.identity, unverified.claim.serial);
     unverified.denial
 }
 
@@ -173,7 +182,7 @@ async fn refuse_session(guard: &Guard, mut session: TlsSession, attempt: Attempt
 }
 
 fn refused(guard: &Guard, attempt: Attempt, denial: &Denial) {
-    if !attempt.is_known() {
+    if !attempt.is_known() && denial.code != Code::TooManyHandshakes {
         let limits = &guard.config().limits;
         let (turns, allowed) = (limits.handshakes_per_address, limits.failures_per_address);
         guard.gate.failed(attempt.peer().ip(), turns, allowed);

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use wire::Code;
 use wire::enrolment::{Issued, Redeem, Renew, Reply};
+use wire::leaf::Fingerprint;
 use wire::message::{self, Message, ReadError};
 
 use crate::denial::Denial;
@@ -76,7 +77,7 @@ async fn join(
         .collect();
     let address = request.address;
     let csr = request.request;
-    blocking(move || {
+    let issued = blocking(move || {
         let now = Timestamp::now();
         // The secret first: nobody without one gets a certificate request parsed.
         authority.check_invite(&secret, now)?;
@@ -91,7 +92,17 @@ async fn join(
             now,
         })
     })
-    .await
+    .await;
+    if let Err(denial) = &issued
+        && denial.code == Code::InviteUsed
+    {
+        trust.audit.alarm(
+            "invite-used",
+            &wire::hex(Fingerprint::of(&secret).0.as_slice()),
+            "an invite that was used came again with another key: it may have been read on its way",
+        );
+    }
+    issued
 }
 
 async fn renew(
@@ -192,7 +203,6 @@ fn explain(error: &IssueError) -> Denial {
             NEW_INVITE,
         ),
         IssueError::InviteUsed { at } => {
-            tracing::warn!(%at, "ALARM: an invite that was used came again with another key");
             (
                 Code::InviteUsed,
                 format!(
@@ -259,8 +269,13 @@ fn explain(error: &IssueError) -> Denial {
         ),
         IssueError::AddressMissing => (
             Code::RequestInvalid,
-            "A guard that joins must say where artists reach it.".into(),
-            "Run hrpyc-guard join with --advertise HOST:PORT.",
+            "This invite is for a guard, and no guard used it; it can still be used.".into(),
+            "Give the code to hrpyc-guard join on the workstation, with --advertise HOST:PORT.",
+        ),
+        IssueError::NotAGuard { identity } => (
+            Code::RequestInvalid,
+            format!("This invite is for {identity}, and a guard used it; it can still be used."),
+            "Give the code to hrpyc-agent join on that artist's machine.",
         ),
         IssueError::Role(role) => (
             Code::RoleUnknown,
@@ -334,6 +349,9 @@ mod tests {
             IssueError::CertificateUnknown,
             IssueError::CertificateExpired { at },
             IssueError::AddressMissing,
+            IssueError::NotAGuard {
+                identity: identity(),
+            },
             IssueError::Stopped,
         ];
         let shown: Vec<String> = errors

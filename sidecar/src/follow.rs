@@ -8,9 +8,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use certs::{
-    Authority, CertificateStatus, Member, Snapshot, Standing, StoreError, TokenRef, TrustStore,
-};
+use certs::{Authority, Member, Snapshot, Standing, StoreError, TokenRef, TrustStore};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -22,6 +21,7 @@ use wire::tls::{ALPN_FOLLOW, Anchor, client_config};
 
 use crate::identity::VerifiedGuard;
 use crate::join::{credentials, server_name};
+use crate::policy::live_grant;
 use crate::tls::FollowerSession;
 use crate::trust::Trust;
 
@@ -82,6 +82,10 @@ pub async fn serve(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if Timestamp::now() > guard.leaf().not_after {
+            // It must come again with the certificate that it will have renewed.
+            return;
+        }
         let (store, leaf) = (authority.clone(), guard.leaf().clone());
         let looked = tokio::task::spawn_blocking(move || {
             let sequence = store.sequence()?;
@@ -89,8 +93,7 @@ pub async fn serve(
                 return Ok(None);
             }
             let standing = store.standing(&leaf.identity, &leaf.serial, None)?;
-            let counts = standing.certificate == CertificateStatus::Live
-                && standing.grant.is_none_or(|grant| grant.revoked.is_none());
+            let counts = live_grant(&leaf.identity, &standing, Timestamp::now()).is_ok();
             Ok::<_, StoreError>(Some((counts, store.snapshot()?)))
         });
         let word = match looked.await {
@@ -98,7 +101,12 @@ pub async fn serve(
             Ok(Ok(None)) => Word::Unchanged,
             Ok(Ok(Some((true, snapshot)))) => {
                 if snapshot.sequence < seen && sent.is_none() {
-                    trust.rolled_back(seen, snapshot.sequence);
+                    // A word without a signature: somebody must look, and issuing goes on.
+                    trust.audit.alarm(
+                        "follower-ahead",
+                        guard.leaf().identity.name.as_str(),
+                        &format!("the guard {} has seen the trust store at {seen}, and it is at {}: it may have been rolled back", guard.leaf().identity.name, snapshot.sequence),
+                    );
                 }
                 sent = Some(snapshot.sequence);
                 Word::Store(Box::new(snapshot))

@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::audit::Audit;
 use crate::config::Config;
-use crate::limits::Gate;
+use crate::limits::{Gate, Renewals};
 use crate::ports;
 use crate::sessions::Sessions;
 use crate::tls::TlsSettings;
 use crate::trust::Trust;
-use crate::upstream::Houdini;
+use crate::upstream::{Connection, Houdini};
 
 /// How long an answer about a port's owner is good for.
 const OWNER_KNOWN: Duration = Duration::from_secs(5);
@@ -26,6 +26,8 @@ pub struct Guard {
     pub sessions: Arc<Sessions>,
     /// Turns for those that have not shown who they are.
     pub gate: Gate,
+    /// How often who has renewed.
+    pub renewals: Renewals,
     /// The audit log.
     pub audit: Arc<Audit>,
     config: RwLock<Arc<Config>>,
@@ -41,6 +43,7 @@ impl Guard {
             trust,
             sessions: Arc::default(),
             gate: Gate::default(),
+            renewals: Renewals::default(),
             audit,
             config: RwLock::new(Arc::new(config)),
             tls: RwLock::new(Arc::new(tls)),
@@ -87,17 +90,20 @@ impl Guard {
     }
 
     /// Whether a Houdini runs as the guard's own user, as far as that is known.
-    pub fn shares_user(&self, houdini: &Houdini) -> bool {
-        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+    pub async fn shares_user(&self, houdini: &Houdini, connection: &Connection) -> bool {
         let key = houdini.to_string();
-        if let Some((asked, shared)) = owners.get(&key)
+        if let Some((asked, shared)) = self.lock_owners().get(&key)
             && asked.elapsed() < OWNER_KNOWN
         {
             return *shared;
         }
-        let owner = houdini.owner();
+        let owner = connection.owner().await;
         let shared = owner.is_some() && owner == ports::own_user();
-        owners.insert(key, (Instant::now(), shared));
+        self.lock_owners().insert(key, (Instant::now(), shared));
         shared
+    }
+
+    fn lock_owners(&self) -> MutexGuard<'_, HashMap<String, (Instant, bool)>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@ use certs::{CertificateStatus, Revocation};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use wire::identity::NameError;
-use wire::leaf::{Leaf, LeafError, Usage};
+use wire::leaf::{Leaf, LeafError, Serial, Usage, serial_of};
 use wire::{Code, Identity, Kind};
 
 use crate::denial::Denial;
@@ -64,8 +64,17 @@ impl VerifiedGuard {
 pub struct Unverified {
     /// Why it failed.
     pub denial: Denial,
-    /// What the certificate says, when it could be read. It proves nothing.
-    pub claimed: Option<Box<Leaf>>,
+    /// What the certificate says. It proves nothing.
+    pub claim: Box<Claim>,
+}
+
+/// What could be read of a certificate that was refused.
+#[derive(Debug)]
+pub struct Claim {
+    /// Whom it names.
+    pub identity: Option<Identity>,
+    /// Its serial number.
+    pub serial: Option<Serial>,
 }
 
 /// Verifies the peer of a session, whether the handshake was full or resumed.
@@ -124,7 +133,10 @@ pub async fn verify_guard(
 fn claimed(denial: Denial, leaf: &Leaf) -> Unverified {
     Unverified {
         denial,
-        claimed: Some(Box::new(leaf.clone())),
+        claim: Box::new(Claim {
+            identity: Some(leaf.identity.clone()),
+            serial: Some(leaf.serial.clone()),
+        }),
     }
 }
 
@@ -136,7 +148,10 @@ fn read(
 ) -> Result<Leaf, Unverified> {
     let bare = |denial| Unverified {
         denial,
-        claimed: None,
+        claim: Box::new(Claim {
+            identity: None,
+            serial: certificate.and_then(|certificate| serial_of(certificate)),
+        }),
     };
     let Some(certificate) = certificate else {
         return Err(bare(Denial::new(
@@ -146,7 +161,7 @@ fn read(
         )));
     };
     if resumed {
-        verify_chain(certificate, &[], &trust.authority, &trust.algorithms).map_err(|_| {
+        verify_chain(certificate, &trust.authority, &trust.algorithms).map_err(|_| {
             bare(Denial::new(
                 Code::AuthorityUnknown,
                 "The certificate was not issued by this guard's authority.",

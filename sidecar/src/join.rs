@@ -1,7 +1,7 @@
 //! Joining another guard's authority, and keeping this guard's certificate fresh there.
 
-use std::io::{BufRead, IsTerminal, Read as _};
-use std::path::Path;
+use std::io::{BufRead, IsTerminal, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use wire::enrolment::{Issued, Redeem, Renew, Reply, exchange};
 use wire::invite::{Invite, InviteError};
 use wire::message::{Message, ReadError};
 use wire::tls::{ALPN_ENROL, ALPN_RENEW, Anchor, ClientCredentials, client_config, guard_error};
-use wire::{Kind, Refusal, keypair};
+use wire::{Kind, Refusal, Secret, keypair};
 
 const EXCHANGE_TIME: Duration = Duration::from_secs(20);
 
@@ -31,7 +31,7 @@ pub enum JoinError {
     Invite(#[from] InviteError),
     /// The directory is in use.
     #[error("the state directory {0} exists already")]
-    Exists(std::path::PathBuf),
+    Exists(PathBuf),
     /// The other guard cannot be reached.
     #[error("the guard at {address} cannot be reached: {problem}")]
     Unreachable {
@@ -50,6 +50,14 @@ pub enum JoinError {
         address: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The key could not be kept.
+    #[error("the key cannot be kept in {path}: {source}")]
+    KeyFile {
+        /// Beside the state directory that is to be.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// The key could not be made.
     #[error("no key could be made: {0}")]
@@ -70,6 +78,7 @@ impl JoinError {
             Self::Unreachable { .. } => "check the name, the network and the firewall between the two".into(),
             Self::Refused(refusal) => refusal.hint.clone(),
             Self::Answer { .. } => "compare the versions of both guards".into(),
+            Self::KeyFile { .. } => "name a --state-dir in a folder that this user can write".into(),
             Self::Key(_) => "the operating system has no randomness".into(),
             Self::State(error) => error.hint(),
         }
@@ -105,16 +114,18 @@ pub fn read_code(argument: Option<&str>) -> Result<Invite, JoinError> {
 
 /// Uses the invite up and writes the state directory of the new member.
 ///
+/// The key is on disk before the invite is sent: when the answer is lost on its way, the same
+/// command with the same code gets the same certificate.
+///
 /// # Errors
-/// [`JoinError`]. When the answer was lost on its way, the invite is used up: a guard's key
-/// is written down only with its certificate, so a fresh invite is needed then.
+/// [`JoinError`].
 pub async fn join(invite: &Invite, state: &Path, advertise: &str) -> Result<Member, JoinError> {
     if state.exists() {
         return Err(JoinError::Exists(state.to_owned()));
     }
-    let key = keypair::generate()?.pem;
+    let (key, key_path) = joining_key(state)?;
     let request = Redeem {
-        secret: wire::Secret::new(URL_SAFE_NO_PAD.encode(invite.secret.expose())),
+        secret: Secret::new(URL_SAFE_NO_PAD.encode(invite.secret.expose())),
         request: URL_SAFE_NO_PAD.encode(keypair::request(&key)?),
         device: gethostname::gethostname().to_string_lossy().into_owned(),
         address: Some(advertise.to_owned()),
@@ -135,13 +146,34 @@ pub async fn join(invite: &Invite, state: &Path, advertise: &str) -> Result<Memb
             "the invite is an artist's, not a guard's: use hrpyc-agent join",
         ));
     }
-    Ok(Member::create(
-        state,
-        &key,
-        &issued,
-        &invite.guard,
-        &invite.address,
-    )?)
+    let member = Member::create(state, &key, &issued, &invite.guard, &invite.address)?;
+    let _ = std::fs::remove_file(key_path);
+    Ok(member)
+}
+
+/// The key of a joining that is under way, kept beside the state directory that is to be.
+fn joining_key(state: &Path) -> Result<(Secret<String>, PathBuf), JoinError> {
+    let name = state.file_name().unwrap_or_default().to_string_lossy();
+    let path = state.with_file_name(format!(".{name}.joining"));
+    let failed = |source| JoinError::KeyFile {
+        path: path.clone(),
+        source,
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(pem) => return Ok((Secret::new(pem), path)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let pem = keypair::generate()?.pem;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&path).map_err(failed)?;
+    file.write_all(pem.expose().as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
+    Ok((pem, path))
 }
 
 /// Asks the authority for a new certificate for the same key.

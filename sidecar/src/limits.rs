@@ -7,19 +7,23 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
-use wire::Code;
+use tokio::time::{Instant, timeout};
+use wire::{Code, Identity};
 
 use crate::denial::Denial;
 
 /// Connections in all that have not shown who they are. More are closed at once.
-const UNPROVEN: usize = 4096;
+pub const UNPROVEN: usize = 4096;
+/// Addresses that are looked at apart; those beyond share one set of turns.
+const ADDRESSES: usize = 16_384;
 /// Failures are counted over this time.
 const WINDOW: Duration = Duration::from_secs(60);
+/// How often addresses that are no longer there are forgotten.
+const SWEEP: Duration = Duration::from_secs(5);
 /// An address that fails too often gets this part of its handshakes.
 const SLOWED: usize = 16;
 
@@ -54,14 +58,23 @@ impl std::fmt::Display for AddressKey {
 #[derive(Debug)]
 pub struct Gate {
     all: Arc<Semaphore>,
-    addresses: Mutex<HashMap<AddressKey, Address>>,
+    addresses: Arc<Mutex<Addresses>>,
+}
+
+#[derive(Debug)]
+struct Addresses {
+    /// `None` stands for the addresses that are not looked at apart.
+    known: HashMap<Option<AddressKey>, Address>,
+    swept: Instant,
 }
 
 #[derive(Debug)]
 struct Address {
     turns: Arc<Semaphore>,
-    size: usize,
+    /// Connections that have their turn or wait for it.
+    present: usize,
     failures: usize,
+    slowed: bool,
     since: Instant,
 }
 
@@ -69,46 +82,56 @@ struct Address {
 #[derive(Debug)]
 pub struct Turn {
     _all: OwnedSemaphorePermit,
-    _address: OwnedSemaphorePermit,
+    _turn: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// A connection's place among those of its address.
+#[derive(Debug)]
+struct Place {
+    addresses: Arc<Mutex<Addresses>>,
+    key: Option<AddressKey>,
 }
 
 impl Default for Gate {
     fn default() -> Self {
+        let addresses = Addresses {
+            known: HashMap::new(),
+            swept: Instant::now(),
+        };
         Self {
             all: Arc::new(Semaphore::new(UNPROVEN)),
-            addresses: Mutex::default(),
+            addresses: Arc::new(Mutex::new(addresses)),
         }
     }
 }
 
 impl Gate {
-    /// Waits for a turn.
+    /// Waits for a turn, for as long as `patience`.
+    ///
+    /// As many may wait at one address as may have their turn there; the place at the
+    /// address comes before the place among all, so that a crowd at one address cannot take
+    /// the places of the others.
     ///
     /// # Errors
-    /// A denial when too many are waiting already, or the turn does not come in time.
+    /// A denial when too many are there already, or the turn does not come in time.
     pub async fn enter(
         &self,
         address: IpAddr,
         per_address: usize,
-        deadline: Instant,
+        patience: Duration,
     ) -> Result<Turn, Denial> {
-        let crowded = || {
-            Denial::new(
-                Code::TooManyHandshakes,
-                "Too many connections that have not shown who they are are open.",
-                "Try again in a minute.",
-            )
-        };
+        let (place, turns) = self.place(address, per_address).ok_or_else(crowded)?;
         let all = self
             .all
             .clone()
             .try_acquire_owned()
             .map_err(|_| crowded())?;
-        let turns = self.turns(AddressKey::of(address), per_address);
-        match timeout_at(deadline, turns.acquire_owned()).await {
-            Ok(Ok(address)) => Ok(Turn {
+        match timeout(patience, turns.acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(Turn {
                 _all: all,
-                _address: address,
+                _turn: turn,
+                _place: place,
             }),
             _ => Err(crowded()),
         }
@@ -116,48 +139,137 @@ impl Gate {
 
     /// Counts a failure before identity was known.
     pub fn failed(&self, address: IpAddr, per_address: usize, allowed: usize) {
-        let mut addresses = self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let entry = addresses
-            .entry(AddressKey::of(address))
-            .or_insert_with(|| Address::new(per_address));
+        let mut addresses = lock(&self.addresses);
+        let key = addresses.key(address);
+        let entry = addresses.entry(key, per_address);
         entry.failures += 1;
-        if entry.failures > allowed && entry.size == per_address {
-            // Those that wait keep waiting; the new semaphore is for who comes from now on.
-            entry.size = (per_address / SLOWED).max(1);
-            entry.turns = Arc::new(Semaphore::new(entry.size));
+        if entry.failures > allowed && !entry.slowed {
+            // Those that have their turn or wait keep it; this is for who comes from now on.
+            entry.slowed = true;
+            entry.turns = Arc::new(Semaphore::new((per_address / SLOWED).max(1)));
         }
     }
 
-    fn turns(&self, key: AddressKey, per_address: usize) -> Arc<Semaphore> {
-        let mut addresses = self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        addresses.retain(|_, address| {
-            address.since.elapsed() < WINDOW || address.turns.available_permits() < address.size
-        });
-        let entry = addresses
+    fn place(&self, address: IpAddr, per_address: usize) -> Option<(Place, Arc<Semaphore>)> {
+        let mut addresses = lock(&self.addresses);
+        addresses.sweep();
+        let key = addresses.key(address);
+        let entry = addresses.entry(key, per_address);
+        if entry.present >= 2 * per_address {
+            return None;
+        }
+        entry.present += 1;
+        let turns = entry.turns.clone();
+        drop(addresses);
+        Some((
+            Place {
+                addresses: self.addresses.clone(),
+                key,
+            },
+            turns,
+        ))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(entry) = lock(&self.addresses).known.get_mut(&self.key) {
+            entry.present -= 1;
+        }
+    }
+}
+
+impl Addresses {
+    fn key(&self, address: IpAddr) -> Option<AddressKey> {
+        let key = Some(AddressKey::of(address));
+        if self.known.len() < ADDRESSES || self.known.contains_key(&key) {
+            key
+        } else {
+            None
+        }
+    }
+
+    fn entry(&mut self, key: Option<AddressKey>, per_address: usize) -> &mut Address {
+        let entry = self
+            .known
             .entry(key)
             .or_insert_with(|| Address::new(per_address));
         if entry.since.elapsed() >= WINDOW {
-            entry.failures = 0;
-            entry.since = Instant::now();
+            let present = entry.present;
+            *entry = Address {
+                present,
+                ..Address::new(per_address)
+            };
         }
-        entry.turns.clone()
+        entry
+    }
+
+    fn sweep(&mut self) {
+        if self.swept.elapsed() >= SWEEP {
+            self.swept = Instant::now();
+            self.known
+                .retain(|_, entry| entry.present > 0 || entry.since.elapsed() < WINDOW);
+        }
     }
 }
 
 impl Address {
-    fn new(size: usize) -> Self {
+    fn new(per_address: usize) -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(size)),
-            size,
+            turns: Arc::new(Semaphore::new(per_address)),
+            present: 0,
             failures: 0,
+            slowed: false,
             since: Instant::now(),
         }
+    }
+}
+
+fn lock(addresses: &Mutex<Addresses>) -> MutexGuard<'_, Addresses> {
+    addresses.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn crowded() -> Denial {
+    Denial::new(
+        Code::TooManyHandshakes,
+        "Too many connections that have not shown who they are are open.",
+        "Try again in a minute.",
+    )
+}
+
+/// How often one identity may renew: a burst, and then one in each interval.
+const RENEWALS: usize = 30;
+const RENEWAL_WINDOW: Duration = Duration::from_secs(60);
+
+/// Bounds the renewals of each identity, each of which the store keeps.
+#[derive(Debug, Default)]
+pub struct Renewals {
+    recent: Mutex<HashMap<Identity, (Instant, usize)>>,
+}
+
+impl Renewals {
+    /// Counts a renewal.
+    ///
+    /// # Errors
+    /// A denial when there were too many in the last minute.
+    pub fn spend(&self, identity: &Identity) -> Result<(), Denial> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|_, (since, _)| since.elapsed() < RENEWAL_WINDOW);
+        let (_, count) = recent
+            .entry(identity.clone())
+            .or_insert((Instant::now(), 0));
+        *count += 1;
+        if *count > RENEWALS {
+            return Err(Denial::new(
+                Code::TooManyRenewals,
+                format!(
+                    "{} has renewed {RENEWALS} times within a minute.",
+                    identity.shorthand()
+                ),
+                "Wait a minute; an agent renews once in half an hour.",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -165,9 +277,7 @@ impl Address {
 mod tests {
     use super::*;
 
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_millis(20)
-    }
+    const SOON: Duration = Duration::from_millis(20);
 
     #[test]
     fn one_subscriber_is_one_address() {
@@ -182,14 +292,39 @@ mod tests {
     async fn a_crowd_at_one_address_leaves_the_others_their_turns() {
         let gate = Gate::default();
         let (crowd, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let first = gate.enter(crowd, 1, soon()).await.unwrap();
+        let first = gate.enter(crowd, 1, SOON).await.unwrap();
         assert_eq!(
-            gate.enter(crowd, 1, soon()).await.unwrap_err().code,
+            gate.enter(crowd, 1, SOON).await.unwrap_err().code,
             Code::TooManyHandshakes
         );
-        gate.enter(other, 1, soon()).await.unwrap();
+        gate.enter(other, 1, SOON).await.unwrap();
         drop(first);
-        gate.enter(crowd, 1, soon()).await.unwrap();
+        gate.enter(crowd, 1, SOON).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_at_one_address_takes_no_place_of_another() {
+        let gate = Arc::new(Gate::default());
+        let (crowd, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let _turn = gate.enter(crowd, 1, SOON).await.unwrap();
+        let waiting = {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.enter(crowd, 1, Duration::from_secs(600)).await })
+        };
+        while lock(&gate.addresses).known[&Some(AddressKey::of(crowd))].present < 2 {
+            tokio::task::yield_now().await;
+        }
+        // One has its turn, one waits; a third is sent away at once.
+        let long = Duration::from_secs(600);
+        assert_eq!(
+            gate.enter(crowd, 1, long).await.unwrap_err().code,
+            Code::TooManyHandshakes
+        );
+        gate.enter(other, 1, SOON).await.unwrap();
+        assert_eq!(gate.all.available_permits(), UNPROVEN - 2);
+        waiting.abort();
+        let _ = waiting.await;
+        assert_eq!(gate.all.available_permits(), UNPROVEN - 1);
     }
 
     #[tokio::test]
@@ -199,15 +334,34 @@ mod tests {
         for _ in 0..5 {
             gate.failed(address, 32, 4);
         }
-        let turns: Vec<_> = [
-            gate.enter(address, 32, soon()).await,
-            gate.enter(address, 32, soon()).await,
-        ]
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
-        assert!(gate.enter(address, 32, soon()).await.is_err());
-        drop(turns);
-        gate.enter(address, 32, soon()).await.unwrap();
+        let first = gate.enter(address, 32, SOON).await.unwrap();
+        let _second = gate.enter(address, 32, SOON).await.unwrap();
+        assert!(gate.enter(address, 32, SOON).await.is_err());
+        drop(first);
+        gate.enter(address, 32, SOON).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_number_of_addresses_fills_the_memory() {
+        let gate = Gate::default();
+        for n in 0..(ADDRESSES as u32 + 1000) {
+            gate.failed(IpAddr::from(n.to_be_bytes()), 32, 4);
+        }
+        assert_eq!(lock(&gate.addresses).known.len(), ADDRESSES + 1);
+    }
+
+    #[test]
+    fn one_identity_cannot_renew_without_end() {
+        let renewals = Renewals::default();
+        let alice: Identity = "spiffe://studio.example/artist/alice".parse().unwrap();
+        let bob: Identity = "spiffe://studio.example/artist/bob".parse().unwrap();
+        for _ in 0..RENEWALS {
+            renewals.spend(&alice).unwrap();
+        }
+        assert_eq!(
+            renewals.spend(&alice).unwrap_err().code,
+            Code::TooManyRenewals
+        );
+        renewals.spend(&bob).unwrap();
     }
 }

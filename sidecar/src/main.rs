@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use hrpyc_guard::cli::{Cli, Command, ConfigCommand, JoinArgs, LogFormat, RunArgs};
@@ -59,9 +60,11 @@ impl Failure {
 fn run(args: RunArgs) -> Result<(), Failure> {
     let config = config::resolve(&args).map_err(|error| Failure::config(&error))?;
     log_to_stderr(config.log_format);
-    runtime()?
-        .block_on(server::run(args, config))
-        .map_err(|error| Failure::new(&error, error.hint()))
+    let runtime = runtime()?;
+    let result = runtime.block_on(server::run(args, config));
+    // A disk that hangs must not keep the program from ending.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result.map_err(|error| Failure::new(&error, error.hint()))
 }
 
 fn check(path: &std::path::Path) -> Result<(), Failure> {

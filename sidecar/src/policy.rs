@@ -1,6 +1,7 @@
 //! What the peer may do: from a peer and a token to a [`Permit`].
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use certs::{CertificateStatus, Grant, Standing, TokenStatus};
@@ -120,7 +121,7 @@ pub async fn authorize(
     token: VerifiedToken,
     wanted: Option<&Wanted>,
     mut registration: Registration,
-    trust: &Trust,
+    trust: &Arc<Trust>,
     config: &Config,
 ) -> Result<Permit, Denial> {
     let leaf = peer.leaf();
@@ -128,7 +129,8 @@ pub async fn authorize(
     let standing = trust.standing(&leaf.identity, &leaf.serial, asked).await?;
     if standing.token == TokenStatus::NewerThanStore {
         // A genuine token that the store cannot have issued yet.
-        trust.rolled_back(token.generation(), standing.sequence);
+        let (trust, seen) = (trust.clone(), token.generation());
+        let _ = tokio::task::spawn_blocking(move || trust.rolled_back(seen)).await;
     }
     let grant = live_grant(peer.identity(), &standing, Timestamp::now())?;
     let role = role(grant, &token)?;

@@ -1,7 +1,7 @@
 //! Who listens on a port of this machine, as the operating system tells it.
 
 use std::fmt;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
 
 /// A user of the operating system.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,9 @@ impl User {
         self.name.as_deref() == Some(wanted) || wanted.parse() == Ok(self.id)
     }
 
+    /// The user of that number.
     #[cfg(unix)]
-    fn with_id(id: u32) -> Self {
+    pub fn with_id(id: u32) -> Self {
         let name = std::fs::read_to_string("/etc/passwd")
             .ok()
             .and_then(|text| {
@@ -48,62 +49,64 @@ pub fn own_user() -> Option<User> {
     return None;
 }
 
-/// The owner of a file.
-pub fn file_owner(path: &Path) -> Option<User> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::metadata(path)
-            .ok()
-            .map(|metadata| User::with_id(metadata.uid()))
+/// Who listens on which TCP port of this machine, at one moment. Empty where the operating
+/// system does not tell.
+#[derive(Debug, Default)]
+pub struct Listeners(Vec<Listener>);
+
+#[derive(Debug)]
+struct Listener {
+    address: SocketAddr,
+    uid: u32,
+}
+
+impl Listeners {
+    /// Asks the operating system. It reads a file that grows with the number of
+    /// connections: not for the runtime's own threads.
+    pub fn read() -> Self {
+        #[cfg(target_os = "linux")]
+        return Self(linux::listeners());
+        #[cfg(not(target_os = "linux"))]
+        return Self::default();
     }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
+
+    /// The user who takes connections to an address: of all that listen on its port at this
+    /// very address or at all addresses, if they are one and the same.
+    pub fn owner(&self, address: SocketAddr) -> Option<User> {
+        let mut owners = self.0.iter().filter(|listener| listener.takes(address));
+        let first = owners.next()?.uid;
+        owners
+            .all(|listener| listener.uid == first)
+            .then(|| User::with_id(first))
+    }
+
+    /// The addresses other than loopback on which a port is open.
+    pub fn exposed(&self, port: u16) -> Vec<IpAddr> {
+        self.0
+            .iter()
+            .filter(|listener| listener.address.port() == port)
+            .map(|listener| listener.address.ip().to_canonical())
+            .filter(|address| !address.is_loopback())
+            .collect()
     }
 }
 
-/// Who listens on a TCP port; `None` when nobody does or it cannot be told.
-pub fn listener(port: u16) -> Option<User> {
-    #[cfg(target_os = "linux")]
-    return linux::listeners(port)
-        .first()
-        .map(|listener| User::with_id(listener.uid));
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = port;
-        None
-    }
-}
-
-/// The addresses other than loopback on which a TCP port is open. Empty where it cannot
-/// be told.
-pub fn exposed(port: u16) -> Vec<std::net::IpAddr> {
-    #[cfg(target_os = "linux")]
-    return linux::listeners(port)
-        .into_iter()
-        .map(|listener| listener.address)
-        .filter(|address| !address.to_canonical().is_loopback())
-        .collect();
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = port;
-        Vec::new()
+impl Listener {
+    fn takes(&self, address: SocketAddr) -> bool {
+        let ip = self.address.ip().to_canonical();
+        self.address.port() == address.port()
+            && (ip == address.ip().to_canonical() || ip.is_unspecified())
     }
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-    pub(super) struct Listener {
-        pub(super) address: IpAddr,
-        pub(super) uid: u32,
-    }
+    use super::Listener;
 
     /// Reads `/proc/net/tcp` and `/proc/net/tcp6`; see proc(5).
-    pub(super) fn listeners(port: u16) -> Vec<Listener> {
+    pub(super) fn listeners() -> Vec<Listener> {
         ["/proc/net/tcp", "/proc/net/tcp6"]
             .iter()
             .filter_map(|path| std::fs::read_to_string(path).ok())
@@ -113,12 +116,10 @@ mod linux {
                     .filter_map(listening)
                     .collect::<Vec<_>>()
             })
-            .filter(|(_, listening_port)| *listening_port == port)
-            .map(|(listener, _)| listener)
             .collect()
     }
 
-    fn listening(line: &str) -> Option<(Listener, u16)> {
+    fn listening(line: &str) -> Option<Listener> {
         const LISTEN: &str = "0A";
         let mut fields = line.split_whitespace().skip(1);
         let (address, port) = fields.next()?.split_once(':')?;
@@ -127,13 +128,10 @@ mod linux {
         }
         let uid = fields.nth(3)?.parse().ok()?;
         let port = u16::from_str_radix(port, 16).ok()?;
-        Some((
-            Listener {
-                address: hex_address(address)?,
-                uid,
-            },
-            port,
-        ))
+        Some(Listener {
+            address: SocketAddr::new(hex_address(address)?, port),
+            uid,
+        })
     }
 
     /// Each group of eight digits is a 32-bit word in the machine's own byte order.
@@ -169,8 +167,39 @@ mod tests {
         let local = TcpListener::bind("127.0.0.1:0").unwrap();
         let open = TcpListener::bind("0.0.0.0:0").unwrap();
         let (local, open) = (local.local_addr().unwrap(), open.local_addr().unwrap());
-        assert!(exposed(local.port()).is_empty());
-        assert_eq!(exposed(open.port()), [open.ip()]);
-        assert_eq!(listener(local.port()), own_user());
+        let listeners = Listeners::read();
+        assert!(listeners.exposed(local.port()).is_empty());
+        assert_eq!(listeners.exposed(open.port()), [open.ip()]);
+        assert_eq!(listeners.owner(local), own_user());
+        let through_loopback = SocketAddr::new("127.0.0.1".parse().unwrap(), open.port());
+        assert_eq!(listeners.owner(through_loopback), own_user());
+    }
+
+    #[test]
+    fn the_owner_is_the_one_at_that_address_and_nobody_else() {
+        let at = |address: &str, uid| Listener {
+            address: address.parse().unwrap(),
+            uid,
+        };
+        let listeners = Listeners(vec![
+            at("127.0.0.1:5", 1),
+            at("[::1]:5", 2),
+            at("0.0.0.0:6", 3),
+            at("127.0.0.1:6", 4),
+        ]);
+        let owner = |address: &str| {
+            listeners
+                .owner(address.parse().unwrap())
+                .map(|user| user.id)
+        };
+        assert_eq!(owner("127.0.0.1:5"), Some(1));
+        assert_eq!(owner("[::1]:5"), Some(2));
+        assert_eq!(owner("127.0.0.1:7"), None);
+        assert_eq!(
+            owner("127.0.0.1:6"),
+            None,
+            "two users share the port: it cannot be told"
+        );
+        assert!(!User::with_id(2).is("1"));
     }
 }

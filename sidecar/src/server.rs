@@ -9,24 +9,25 @@ use std::time::Duration;
 use jiff::Timestamp;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::Code;
-use wire::leaf::{Leaf, Usage};
 
 use crate::audit::{self, Audit, Event, Record};
 use crate::cli::RunArgs;
 use crate::config::{self, Config};
 use crate::guard::Guard;
+use crate::limits::UNPROVEN;
 use crate::signals::{Signal, Signals};
 use crate::start::{self, Opened, StartError};
 use crate::tls::TlsSettings;
 use crate::{connection, follow, join, ports, watch};
 
-/// Dead peers are found by keepalive after this time without a byte …
+/// Dead peers are looked for after this time without a byte, and given up when data stays
+/// unanswered for this long.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// … and by unanswered data after this time.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often exposed ports, certificates and counted failures are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 /// How long sessions may take to end once they are told to.
@@ -45,52 +46,83 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
     let mut signals = Signals::install()?;
     let listener = listen(config.listen).await?;
     let listening = listener.local_addr()?;
-    if let Opened::Authority { authority, .. } = &*opened {
-        authority.set_guard_address(&start::advertised(&config, listening.port()))?;
-    }
+    let reached = start::remember_address(&opened, &config, listening.port())?;
+    raise_descriptor_limit(config.limits.sessions);
+
     let guard = Arc::new(Guard::new(trust, audit, config.clone(), tls));
-    let keeping = tokio::spawn(watch::run(guard.trust.clone(), guard.sessions.clone()));
-    let following = match &*opened {
-        Opened::Member { member, replica } => {
-            Some(tokio::spawn(follow::run(member.clone(), replica.clone())))
-        }
-        Opened::Authority { .. } => None,
-    };
-    let housekeeping = tokio::spawn(keep_house(guard.clone(), opened.clone()));
-    guard.audit.event(Record::new(Event::Started));
+    watch::spawn(guard.trust.clone(), &guard.sessions)?;
+    let stop = CancellationToken::new();
     let connections = TaskTracker::new();
-    let accepting = tokio::spawn(accept(listener, guard.clone(), connections.clone()));
-    start::announce(&opened, &config, listening).await;
+    let mut helpers = JoinSet::new();
+    if let Opened::Member { member, replica } = &*opened {
+        helpers.spawn(follow::run(member.clone(), replica.clone()));
+    }
+    helpers.spawn(keep_house(guard.clone(), opened.clone()));
+    guard.audit.event(Record::new(Event::Started));
+    helpers.spawn(accept(
+        listener,
+        guard.clone(),
+        connections.clone(),
+        stop.clone(),
+    ));
+    helpers.spawn(start::announce(opened.clone(), config, listening, reached));
 
     while signals.next().await == Signal::Reload {
-        reload(&guard, &opened, &args);
+        let (guard, opened, args) = (guard.clone(), opened.clone(), args.clone());
+        let _ = tokio::task::spawn_blocking(move || reload(&guard, &opened, &args)).await;
     }
     drain(&guard, &mut signals).await;
-    for task in [
-        Some(accepting),
-        Some(keeping),
-        following,
-        Some(housekeeping),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        task.abort();
-    }
     connections.close();
+    // Sessions end by themselves now; who has not shown who he is, and followers, are cut.
+    let sessions_end = async {
+        while guard.sessions.count() > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _ = timeout(ENDING, sessions_end).await;
+    stop.cancel();
+    helpers.shutdown().await;
     let _ = timeout(ENDING, connections.wait()).await;
-    guard.audit.event(Record::new(Event::Stopped));
     let guarded = guard.clone();
-    let lost = tokio::task::spawn_blocking(move || guarded.audit.finish())
-        .await
-        .unwrap_or(0);
-    if lost > 0 {
-        tracing::error!(
-            lost,
-            "audit records could not be written before the end: the disk is full"
-        );
+    let finish = tokio::task::spawn_blocking(move || guarded.audit.finish());
+    match timeout(ENDING, finish).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(lost)) => {
+            tracing::error!(
+                lost,
+                "audit records could not be written before the end: the disk is full"
+            );
+        }
+        _ => tracing::error!("the audit log could not be finished: the disk does not answer"),
     }
     Ok(())
+}
+
+/// A session takes two descriptors; the usual limit of 1024 would end long before ours.
+fn raise_descriptor_limit(sessions: usize) {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                ..limit
+            },
+        );
+        let wanted = 2 * sessions as u64 + UNPROVEN as u64 + 64;
+        let got = getrlimit(Resource::Nofile).current;
+        if got.is_some_and(|got| got < wanted) {
+            tracing::warn!(
+                got,
+                wanted,
+                "the operating system allows fewer open files than the limits on sessions need: raise it (LimitNOFILE= in systemd, ulimit -n)"
+            );
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = sessions;
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -99,12 +131,25 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
         .map_err(|source| StartError::Listen { address, source })
 }
 
-async fn accept(listener: TcpListener, guard: Arc<Guard>, connections: TaskTracker) {
+async fn accept(
+    listener: TcpListener,
+    guard: Arc<Guard>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+) {
     loop {
         match listener.accept().await {
             Ok((tcp, address)) => {
                 tune(&tcp);
-                connections.spawn(connection::serve(tcp, address, guard.clone()));
+                let serving = connection::serve(tcp, address, guard.clone());
+                let stop = stop.clone();
+                // Dropped at the stop: its audit record is written all the same.
+                connections.spawn(async move {
+                    tokio::select! {
+                        () = serving => {}
+                        () = stop.cancelled() => {}
+                    }
+                });
             }
             Err(error) => {
                 // Out of descriptors, most likely: those in use must be given back first.
@@ -124,7 +169,7 @@ fn tune(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
     let _ = socket.set_tcp_keepalive(&keepalive);
     #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+    let _ = socket.set_tcp_user_timeout(Some(KEEPALIVE));
 }
 
 /// Lets live sessions go on for a while, takes no new ones, and ends what is left.
@@ -194,8 +239,13 @@ async fn keep_house(guard: Arc<Guard>, opened: Arc<Opened>) {
     let mut warned = HashSet::new();
     loop {
         ticks.tick().await;
-        warn_of_exposed_ports(&guard.config(), &mut warned);
-        guard.audit.write_suppressed(false);
+        let looking = guard.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            warn_of_exposed_ports(&looking.config(), &mut warned);
+            looking.audit.write_suppressed(false);
+            warned
+        });
+        warned = looked.await.unwrap_or_default();
         keep_certificate_fresh(&guard, &opened).await;
     }
 }
@@ -203,13 +253,15 @@ async fn keep_house(guard: Arc<Guard>, opened: Arc<Opened>) {
 /// Stock `hrpyc.start_server` listens on all addresses: whoever reaches that port needs no
 /// guard.
 fn warn_of_exposed_ports(config: &Config, warned: &mut HashSet<String>) {
-    for houdini in config.upstreams.iter().flat_map(|upstream| upstream.all()) {
-        let Some(port) = houdini.port() else { continue };
-        let open = ports::exposed(port);
-        let name = houdini.to_string();
+    let listeners = ports::Listeners::read();
+    let houdinis = config.upstreams.iter().flat_map(|upstream| upstream.all());
+    for (houdini, port) in
+        houdinis.filter_map(|houdini| Some((houdini.to_string(), houdini.port()?)))
+    {
+        let open = listeners.exposed(port);
         if open.is_empty() {
-            warned.remove(&name);
-        } else if warned.insert(name) {
+            warned.remove(&houdini);
+        } else if warned.insert(houdini.clone()) {
             let addresses: Vec<String> = open.iter().map(ToString::to_string).collect();
             tracing::warn!(
                 port,
@@ -217,8 +269,10 @@ fn warn_of_exposed_ports(config: &Config, warned: &mut HashSet<String>) {
                 "DANGER: Houdini's RPC port is open to the network, past this guard: anyone who reaches it runs any Python as the artist; close the port in the firewall, or bind the server to 127.0.0.1"
             );
         }
-        let owner = houdini.owner();
-        if owner.is_some() && owner == ports::own_user() && warned.insert(format!("user of {port}"))
+        let owner = listeners.owner(([127, 0, 0, 1], port).into());
+        if owner.is_some()
+            && owner == ports::own_user()
+            && warned.insert(format!("user of {houdini}"))
         {
             tracing::warn!(
                 port,
@@ -228,27 +282,20 @@ fn warn_of_exposed_ports(config: &Config, warned: &mut HashSet<String>) {
     }
 }
 
-async fn keep_certificate_fresh(guard: &Guard, opened: &Opened) {
-    let Ok(own) = opened.credentials() else {
+async fn keep_certificate_fresh(guard: &Arc<Guard>, opened: &Arc<Opened>) {
+    let reading = opened.clone();
+    // Reading it reissues the authority's own guard's certificate when it is due.
+    let Ok(Ok(own)) = tokio::task::spawn_blocking(move || reading.credentials()).await else {
         return;
     };
-    let serving = guard.tls();
-    if let Opened::Member { member, .. } = opened {
-        let due = own
-            .chain
-            .first()
-            .and_then(|der| Leaf::read(der, Usage::Server).ok())
-            .is_some_and(|leaf| past_two_thirds(&leaf, Timestamp::now()));
-        if due && let Err(error) = join::renew(member).await {
-            tracing::warn!(%error, "the guard's certificate could not be renewed; it is tried again");
-        }
+    if let Opened::Member { member, .. } = &**opened
+        && own.is_due(Timestamp::now())
+        && let Err(error) = join::renew(member).await
+    {
+        tracing::warn!(%error, "the guard's certificate could not be renewed; it is tried again");
     }
-    if !serving.serves(&own) {
-        refresh_tls(guard, opened);
+    if !guard.tls().serves(&own) {
+        let (guard, opened) = (guard.clone(), opened.clone());
+        let _ = tokio::task::spawn_blocking(move || refresh_tls(&guard, &opened)).await;
     }
-}
-
-fn past_two_thirds(leaf: &Leaf, now: Timestamp) -> bool {
-    let life = leaf.not_after.as_second() - leaf.not_before.as_second();
-    now.as_second() >= leaf.not_before.as_second() + life / 3 * 2
 }

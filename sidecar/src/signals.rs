@@ -19,6 +19,8 @@ pub struct Signals {
     hangup: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -32,6 +34,8 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             #[cfg(unix)]
             terminate: signal(SignalKind::terminate())?,
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
@@ -41,7 +45,7 @@ impl Signals {
         tokio::select! {
             _ = self.hangup.recv() => Signal::Reload,
             _ = self.terminate.recv() => Signal::Stop,
-            _ = tokio::signal::ctrl_c() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
         }
         #[cfg(not(unix))]
         {

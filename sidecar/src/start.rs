@@ -1,5 +1,8 @@
 //! The start: opening or making the state directory, and saying what the guard found.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +13,8 @@ use jsonwebtoken::DecodingKey;
 use rpyc::probe::{Probe, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
+use wire::Name;
 use wire::leaf::Fingerprint;
-use wire::{DEFAULT_GUARD_PORT, Name};
 
 use crate::audit::{Audit, AuditError};
 use crate::config::{Config, ConfigError};
@@ -19,7 +22,7 @@ use crate::follow::Replica;
 use crate::ports;
 use crate::tls;
 use crate::trust::Trust;
-use crate::upstream::{Houdini, connect_to_probe};
+use crate::upstream::{Connection, Houdini, connect_to_probe};
 
 /// How long a Houdini may take to answer a probe.
 const PROBE_TIME: Duration = Duration::from_secs(2);
@@ -51,7 +54,7 @@ pub enum StartError {
     #[error("{address} cannot be listened on: {source}")]
     Listen {
         /// The address.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// Why.
         source: std::io::Error,
     },
@@ -220,84 +223,121 @@ pub fn machine_name() -> Name {
         .unwrap_or_else(|_| unreachable!("a plain word is a name"))
 }
 
-/// `HOST:PORT` at which artists reach the guard.
-pub fn advertised(config: &Config, port: u16) -> String {
-    config.advertise.clone().unwrap_or_else(|| {
-        let ip = config.listen.ip();
-        let host = if ip.is_unspecified() {
-            gethostname::gethostname().to_string_lossy().into_owned()
-        } else {
-            ip.to_string()
-        };
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host
-        };
-        let port = if port == 0 { DEFAULT_GUARD_PORT } else { port };
-        format!("{host}:{port}")
-    })
+/// `HOST:PORT` at which artists reach the guard: what is said now, or was said before, or
+/// what can be guessed.
+///
+/// # Errors
+/// [`StartError::Store`] when the authority's store cannot be used.
+pub fn remember_address(opened: &Opened, config: &Config, port: u16) -> Result<String, StartError> {
+    let Opened::Authority { authority, .. } = opened else {
+        return Ok(config
+            .advertise
+            .clone()
+            .unwrap_or_else(|| guessed_address(config, port)));
+    };
+    let address = match (&config.advertise, authority.guard_address()?) {
+        (Some(said), _) => said.clone(),
+        (None, Some(remembered)) => remembered,
+        (None, None) => guessed_address(config, port),
+    };
+    authority.set_guard_address(&address)?;
+    Ok(address)
 }
 
-/// Prints what whoever starts the guard needs to know.
-pub async fn announce(opened: &Opened, config: &Config, listening: std::net::SocketAddr) {
-    let advertised = advertised(config, listening.port());
-    let identity = opened.identity();
-    println!(
-        "hrpyc-guard {}, guard {}",
-        env!("CARGO_PKG_VERSION"),
-        identity.name
-    );
-    match opened {
-        Opened::Authority { authority, new } => {
-            if *new {
-                println!("  made a new authority in {}", config.state_dir.display());
-            }
-            println!(
-                "  authority    {} {}",
-                authority.domain(),
-                authority.fingerprint()
-            );
-        }
-        Opened::Member { member, .. } => {
-            let fingerprint = Fingerprint::of(&member.certificate());
-            println!("  authority    {} {fingerprint}", member.domain());
-            println!(
-                "  follows      {} at {}",
-                member.authority_guard(),
-                member.authority_address()
-            );
-        }
-    }
-    println!("  state        {}", config.state_dir.display());
-    println!("  artists use  {advertised}");
-    if let Some(user) = ports::own_user() {
-        println!("  runs as      {user}");
-    }
-    for houdini in config
+fn guessed_address(config: &Config, port: u16) -> String {
+    let ip = config.listen.ip();
+    let host = if ip.is_unspecified() {
+        gethostname::gethostname().to_string_lossy().into_owned()
+    } else {
+        ip.to_string()
+    };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host
+    };
+    format!("{host}:{port}")
+}
+
+/// Says what the guard is and where, then what answers at Houdini's end, which may take a
+/// moment. Nobody need read it: a closed standard output is no reason to stop.
+pub async fn announce(opened: Arc<Opened>, config: Config, listening: SocketAddr, reached: String) {
+    say(&introduction(&opened, &config, listening, &reached));
+    let mut probes = tokio::task::JoinSet::new();
+    let houdinis = config
         .upstreams
         .iter()
         .flat_map(|upstream| upstream.all())
-        .take(PROBED)
-    {
-        println!("  Houdini at   {houdini}: {}", describe(&houdini).await);
+        .take(PROBED);
+    for (place, houdini) in houdinis.enumerate() {
+        probes.spawn(async move {
+            let described = describe(&houdini).await;
+            (place, format!("  Houdini at   {houdini}: {described}\n"))
+        });
     }
+    let mut lines = probes.join_all().await;
+    lines.sort();
+    let mut text: String = lines.into_iter().map(|(_, line)| line).collect();
     if let Opened::Authority {
         authority,
         new: true,
-    } = opened
+    } = &*opened
     {
-        println!("\nNext, invite an artist:");
-        println!(
-            "  hrpyc-certs --state-dir {} invite alice --role full",
-            shell_word(&config.state_dir)
-        );
-        println!(
-            "and compare this fingerprint when the artist joins:\n  {}\n",
+        let _ = write!(
+            text,
+            "\nNext, invite an artist:\n  hrpyc-certs --state-dir {} invite alice --role full\nand have the artist compare this fingerprint when joining:\n  {}\n",
+            shell_word(&config.state_dir),
             authority.fingerprint()
         );
     }
-    println!("listening on {listening}");
+    say(&text);
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn introduction(opened: &Opened, config: &Config, listening: SocketAddr, reached: &str) -> String {
+    let mut text = format!(
+        "hrpyc-guard {}, guard {}\n",
+        env!("CARGO_PKG_VERSION"),
+        opened.identity().name
+    );
+    let mut line = |name: &str, value: &dyn std::fmt::Display| {
+        let _ = writeln!(text, "  {name:<12} {value}");
+    };
+    match opened {
+        Opened::Authority { authority, new } => {
+            if *new {
+                line(
+                    "new",
+                    &format!("an authority was made in {}", config.state_dir.display()),
+                );
+            }
+            line("authority", authority.domain());
+            line("fingerprint", &authority.fingerprint());
+        }
+        Opened::Member { member, .. } => {
+            line("authority", member.domain());
+            line("fingerprint", &Fingerprint::of(&member.certificate()));
+            line(
+                "follows",
+                &format!(
+                    "{} at {}",
+                    member.authority_guard(),
+                    member.authority_address()
+                ),
+            );
+        }
+    }
+    line("state", &config.state_dir.display());
+    line("artists use", &reached);
+    if let Some(user) = ports::own_user() {
+        line("runs as", &user);
+    }
+    let _ = writeln!(text, "listening on {listening}");
+    text
 }
 
 fn shell_word(path: &Path) -> String {
@@ -311,42 +351,40 @@ fn shell_word(path: &Path) -> String {
 
 /// What answers at a Houdini's address, and whose it is.
 async fn describe(houdini: &Houdini) -> String {
-    let answer = match timeout(PROBE_TIME, connect_to_probe(houdini)).await {
-        Ok(Ok(mut stream)) => {
-            let mut probe = Probe::new();
-            let asked = async {
-                stream.write_all(probe.to_send()).await?;
-                let mut buffer = [0; 1024];
-                loop {
-                    let count = stream.read(&mut buffer).await?;
-                    if count == 0 {
-                        return Ok(None);
-                    }
-                    if let Some(verdict) = probe.feed(&buffer[..count]) {
-                        return Ok::<_, std::io::Error>(Some(verdict));
-                    }
-                }
-            };
-            match timeout(PROBE_TIME, asked).await {
-                Ok(Ok(Some(Verdict::Rpyc(rpyc::Family::Classic)))) => {
-                    "rpyc 5 or older answers".into()
-                }
-                Ok(Ok(Some(Verdict::Rpyc(rpyc::Family::Six)))) => "rpyc 6 answers".into(),
-                Ok(Ok(Some(Verdict::NotRpyc { what }))) => {
-                    format!("WARNING: {what} answers, not rpyc")
-                }
-                Ok(Ok(None) | Err(_)) => "it listens, and hangs up on a question".into(),
-                Err(_) => "it listens and does not answer: busy, perhaps cooking".into(),
-            }
-        }
+    let mut stream = match timeout(PROBE_TIME, connect_to_probe(houdini)).await {
+        Ok(Ok(stream)) => stream,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            "nothing listens there yet; sessions are refused until Houdini's server runs".into()
+            return "nothing listens there yet; sessions are refused until Houdini's server runs"
+                .into();
         }
-        Ok(Err(error)) => format!("cannot be reached yet: {error}"),
-        Err(_) => "does not accept: busy, perhaps cooking".into(),
+        Ok(Err(error)) => return format!("cannot be reached yet: {error}"),
+        Err(_) => return "does not accept: busy, perhaps cooking".into(),
     };
-    match houdini.owner() {
+    let owner = stream.owner().await;
+    let answer = match timeout(PROBE_TIME, ask(&mut stream)).await {
+        Ok(Ok(Some(Verdict::Rpyc(rpyc::Family::Classic)))) => "rpyc 5 or older answers".into(),
+        Ok(Ok(Some(Verdict::Rpyc(rpyc::Family::Six)))) => "rpyc 6 answers".into(),
+        Ok(Ok(Some(Verdict::NotRpyc { what }))) => format!("WARNING: {what} answers, not rpyc"),
+        Ok(Ok(None) | Err(_)) => "it listens, and hangs up on a question".into(),
+        Err(_) => "it listens and does not answer: busy, perhaps cooking".into(),
+    };
+    match owner {
         Some(owner) => format!("{answer}; it runs as {owner}"),
         None => answer,
+    }
+}
+
+async fn ask(stream: &mut Connection) -> std::io::Result<Option<Verdict>> {
+    let mut probe = Probe::new();
+    stream.write_all(probe.to_send()).await?;
+    let mut buffer = [0; 1024];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(None);
+        }
+        if let Some(verdict) = probe.feed(&buffer[..count]) {
+            return Ok(Some(verdict));
+        }
     }
 }

@@ -222,13 +222,13 @@ async fn handshake(tcp: TcpStream, settings: &TlsSettings) -> Result<Accepted, D
     }
 }
 
-/// Verifies that `authority` signed the certificate, for whatever use and date.
+/// Verifies that `authority` itself signed the certificate, for whatever use and date. What
+/// else the peer sent along is not looked at: the authority has no others sign for it.
 ///
 /// # Errors
 /// [`CertificateError`] when it did not.
 pub fn verify_chain(
     leaf: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
     authority: &CertificateDer<'_>,
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<(), CertificateError> {
@@ -238,20 +238,17 @@ pub fn verify_chain(
     let anchors = [anchor];
     let verify = |usage| {
         certificate
-            .verify_for_usage(
-                algorithms.all,
-                &anchors,
-                intermediates,
-                within,
-                usage,
-                None,
-                None,
-            )
+            .verify_for_usage(algorithms.all, &anchors, &[], within, usage, None, None)
             .map(|_| ())
     };
     verify(KeyUsage::client_auth())
         .or_else(|_| verify(KeyUsage::server_auth()))
-        .map_err(|_| CertificateError::UnknownIssuer)
+        .map_err(|error| match error {
+            webpki::Error::CaUsedAsEndEntity
+            | webpki::Error::RequiredEkuNotFoundContext(_)
+            | webpki::Error::EmptyEkuExtension => CertificateError::InvalidPurpose,
+            _ => CertificateError::UnknownIssuer,
+        })
 }
 
 /// A moment at which the certificate is valid: its dates are judged elsewhere.
@@ -296,10 +293,10 @@ impl ClientCertVerifier for ChainVerifier {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
+        _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        verify_chain(end_entity, intermediates, &self.authority, &self.algorithms)?;
+        verify_chain(end_entity, &self.authority, &self.algorithms)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -365,6 +362,11 @@ fn explain(error: &std::io::Error) -> Denial {
             "The client's certificate was not issued by this guard's authority.",
             "The artist must join with an invite of this guard's authority.",
         ),
+        Error::InvalidCertificate(CertificateError::InvalidPurpose) => Denial::new(
+            Code::CertificateUsage,
+            "The client's certificate is for another use than showing who an artist or a guard is.",
+            "Join anew with a fresh invite.",
+        ),
         Error::InvalidCertificate(problem) => Denial::new(
             Code::CertificateInvalid,
             format!("The client's certificate or its proof of the key is not valid: {problem}."),
@@ -388,79 +390,91 @@ fn explain(error: &std::io::Error) -> Denial {
     }
 }
 
-/// Refuses a TLS client that offers no protocol, in rpyc's own terms if it speaks rpyc.
+/// Refuses a TLS client that offers no protocol, in its own terms.
 async fn refuse_bare(mut stream: TlsStream<TcpStream>) -> Denial {
     let denial = Denial::new(
         Code::ProtocolMissing,
         "This TLS client names no protocol (ALPN), so it brings no token.",
         JOIN_HINT,
     );
-    let _ = timeout(PLAIN_TIME, answer_plain(&mut stream, Some(&denial))).await;
-    let _ = timeout(DRAIN_TIME, stream.shutdown()).await;
-    denial
-}
-
-/// Refuses a client that does not begin with TLS.
-async fn refuse_plain(mut tcp: TcpStream) -> Denial {
-    let denial = timeout(PLAIN_TIME, answer_plain(&mut tcp, None))
-        .await
-        .unwrap_or_else(|_| {
-            Denial::new(
-                Code::NotTls,
-                "The client does not speak TLS, nor anything known.",
-                JOIN_HINT,
-            )
-        });
-    linger(tcp).await;
-    denial
-}
-
-/// Recognises the client by its first bytes and answers in its own protocol.
-async fn answer_plain(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    denial: Option<&Denial>,
-) -> Denial {
     let mut seen = Vec::new();
-    let kind = loop {
-        match rpyc::sniff(&seen) {
-            rpyc::Sniff::NeedMore => {}
-            kind => break kind,
-        }
-        let mut more = [0; 512];
-        match stream.read(&mut more).await {
-            Ok(count) if count > 0 => seen.extend_from_slice(&more[..count]),
-            _ => break rpyc::Sniff::Unknown,
-        }
-    };
-    let (code, sentence) = match kind {
-        rpyc::Sniff::Rpyc => (
+    let spoken = recognise(&mut stream, &mut seen).await;
+    let _ = timeout(PLAIN_TIME, answer(&mut stream, spoken, &seen, &denial)).await;
+    close(&mut stream).await;
+    denial
+}
+
+/// Refuses a client that does not begin with TLS, in its own terms.
+async fn refuse_plain(mut tcp: TcpStream) -> Denial {
+    let mut seen = Vec::new();
+    let spoken = recognise(&mut tcp, &mut seen).await;
+    let (code, sentence) = match spoken {
+        Spoken::Rpyc => (
             Code::PlainRpyc,
             "This port is guarded: plain rpyc is not let in, because it shows neither who calls nor that nobody listens.",
         ),
-        rpyc::Sniff::Http => (
+        Spoken::Http => (
             Code::PlainHttp,
             "This port is a Houdini guard's, not a web server's.",
         ),
-        _ => (
+        Spoken::Other => (
             Code::NotTls,
             "The client does not speak TLS, nor anything known.",
         ),
     };
-    let found = Denial::new(code, sentence, JOIN_HINT);
-    let shown = denial.unwrap_or(&found).refusal().to_string();
-    match kind {
-        rpyc::Sniff::Rpyc => answer_rpyc(stream, &seen, shown).await,
-        rpyc::Sniff::Http => {
+    let denial = Denial::new(code, sentence, JOIN_HINT);
+    let _ = timeout(PLAIN_TIME, answer(&mut tcp, spoken, &seen, &denial)).await;
+    linger(tcp).await;
+    denial
+}
+
+/// What a client speaks where it should speak a protocol of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spoken {
+    Rpyc,
+    Http,
+    Other,
+}
+
+/// Recognises a client by its first bytes.
+async fn recognise(stream: &mut (impl AsyncRead + Unpin), seen: &mut Vec<u8>) -> Spoken {
+    let deadline = Instant::now() + PLAIN_TIME;
+    loop {
+        match rpyc::sniff(seen) {
+            rpyc::Sniff::NeedMore => {}
+            rpyc::Sniff::Rpyc => return Spoken::Rpyc,
+            rpyc::Sniff::Http => return Spoken::Http,
+            _ => return Spoken::Other,
+        }
+        let mut more = [0; 512];
+        match timeout_at(deadline, stream.read(&mut more)).await {
+            Ok(Ok(count)) if count > 0 => seen.extend_from_slice(&more[..count]),
+            _ => return Spoken::Other,
+        }
+    }
+}
+
+/// Says why in words that the client can show: an exception, a page, or a line of text.
+async fn answer(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    spoken: Spoken,
+    seen: &[u8],
+    denial: &Denial,
+) {
+    let shown = denial.refusal().to_string();
+    let text = match spoken {
+        Spoken::Rpyc => return answer_rpyc(stream, seen, shown).await,
+        Spoken::Http => {
             let head = "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close";
-            let text = format!(
+            format!(
                 "{head}\r\nContent-Length: {}\r\n\r\n{shown}\n",
                 shown.len() + 1
-            );
-            let _ = stream.write_all(text.as_bytes()).await;
+            )
         }
-        _ => {}
-    }
-    found
+        Spoken::Other => format!("{shown}\n"),
+    };
+    let _ = stream.write_all(text.as_bytes()).await;
+    let _ = stream.flush().await;
 }
 
 /// Raises the refusal in an rpyc client until it has closed or has sent too much.

@@ -43,16 +43,27 @@ impl std::fmt::Debug for Trust {
 impl Trust {
     /// The store was found to be older than it once was. A guard that only follows the
     /// store may be a moment behind; it cannot tell.
-    pub fn rolled_back(&self, seen: u64, sequence: u64) {
+    pub fn rolled_back(&self, seen: u64) {
         if self.issuer.is_none() {
             return;
         }
-        self.audit.alarm(
-            "rolled-back",
-            &format!("the trust store was rolled back: it is at {sequence} and was at {seen}; nothing is issued until somebody has looked: hrpyc-certs restore --accept-rollback --why TEXT"),
-        );
         if let Err(error) = self.store.report_rollback(seen) {
             tracing::error!(%error, "the alarm could not be written into the store");
+        }
+        self.repeat_alarm();
+    }
+
+    /// Says aloud, once, the alarm that stands in the store, whoever noticed it.
+    pub fn repeat_alarm(&self) {
+        if let Some(Ok(Some(alarm))) = self.issuer.as_ref().map(|authority| authority.alarm()) {
+            self.audit.alarm(
+                "rolled-back",
+                &alarm.at.to_string(),
+                &format!(
+                    "the trust store was rolled back to an older state ({}); nothing is issued until somebody has looked: hrpyc-certs restore --accept-rollback --why TEXT",
+                    alarm.why
+                ),
+            );
         }
     }
 

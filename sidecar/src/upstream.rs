@@ -236,14 +236,6 @@ impl Houdini {
                     || self.port().is_some_and(|port| *text == port.to_string())
             })
     }
-
-    /// The operating system's user that listens there, where it can be told.
-    pub fn owner(&self) -> Option<ports::User> {
-        match &self.address {
-            Address::Tcp { port, .. } => ports::listener(*port),
-            Address::Unix(path) => ports::file_owner(path),
-        }
-    }
 }
 
 impl fmt::Display for Houdini {
@@ -263,8 +255,27 @@ impl fmt::Display for Houdini {
 /// to another user than the configuration names.
 pub async fn connect(permit: &Permit) -> Result<Connection, Denial> {
     let houdini = permit.houdini();
+    let connection = match timeout(permit.upstream_timeout(), open(houdini)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            return Err(Denial::new(
+                Code::UpstreamDown,
+                format!("Houdini's RPC server at {houdini} cannot be reached: {error}."),
+                "Start it in Houdini with: import hrpyc; hrpyc.start_server()",
+            ));
+        }
+        Err(_) => {
+            return Err(Denial::new(
+                Code::UpstreamTimeout,
+                format!("Houdini's RPC server at {houdini} did not accept the connection in time."),
+                "Houdini may be cooking: try again when it is done.",
+            ));
+        }
+    };
+    // Looked at on the open connection, before a byte is sent: who listened a moment ago
+    // need not be who accepted.
     if let Some(wanted) = permit.upstream_user() {
-        let owner = houdini.owner();
+        let owner = connection.owner().await;
         if owner.as_ref().is_none_or(|user| !user.is(wanted)) {
             let found = owner.map_or("a user that cannot be told".into(), |user| user.to_string());
             return Err(Denial::new(
@@ -276,19 +287,7 @@ pub async fn connect(permit: &Permit) -> Result<Connection, Denial> {
             ));
         }
     }
-    match timeout(permit.upstream_timeout(), open(houdini)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(Denial::new(
-            Code::UpstreamDown,
-            format!("Houdini's RPC server at {houdini} cannot be reached: {error}."),
-            "Start it in Houdini with: import hrpyc; hrpyc.start_server()",
-        )),
-        Err(_) => Err(Denial::new(
-            Code::UpstreamTimeout,
-            format!("Houdini's RPC server at {houdini} did not accept the connection in time."),
-            "Houdini may be cooking: try again when it is done.",
-        )),
-    }
+    Ok(connection)
 }
 
 /// Dials a configured Houdini to see what is there, on the guard's own account. Nothing
@@ -304,6 +303,9 @@ async fn open(houdini: &Houdini) -> io::Result<Connection> {
     match &houdini.address {
         Address::Tcp { host, port } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            if is_loopback(host) && !stream.peer_addr()?.ip().is_loopback() {
+                return Err(io::Error::other(format!("{host} is not this machine")));
+            }
             stream.set_nodelay(true)?;
             Ok(Connection::Tcp(stream))
         }
@@ -332,6 +334,21 @@ pub enum Connection {
     /// Over a unix socket.
     #[cfg(unix)]
     Unix(UnixStream),
+}
+
+impl Connection {
+    /// The operating system's user at the other end, where it can be told.
+    pub async fn owner(&self) -> Option<ports::User> {
+        match self {
+            Self::Tcp(stream) => {
+                let address = stream.peer_addr().ok()?;
+                let read = move || ports::Listeners::read().owner(address);
+                tokio::task::spawn_blocking(read).await.ok()?
+            }
+            #[cfg(unix)]
+            Self::Unix(stream) => Some(ports::User::with_id(stream.peer_cred().ok()?.uid())),
+        }
+    }
 }
 
 macro_rules! delegate {

@@ -1,11 +1,12 @@
 //! Watching the store, so that a change of a grant reaches live sessions.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use certs::{StoreError, TokenRef};
 use jiff::Timestamp;
-use tokio::time::{MissedTickBehavior, interval};
+use wire::Code;
 
 use crate::policy::still_permitted;
 use crate::sessions::Sessions;
@@ -15,29 +16,38 @@ use crate::trust::Trust;
 /// session within a second, also on a busy machine.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Looks at the store and the clock for as long as the guard runs.
-pub async fn run(trust: Arc<Trust>, sessions: Arc<Sessions>) {
-    let mut ticks = interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Looks at the store and the clock for as long as there are `sessions` to look after. It has
+/// a thread of its own, so that nothing that others wait for can hold it up.
+///
+/// # Errors
+/// Those of the operating system, when there is no thread to be had.
+pub fn spawn(trust: Arc<Trust>, sessions: &Arc<Sessions>) -> std::io::Result<()> {
+    let sessions = Arc::downgrade(sessions);
+    std::thread::Builder::new()
+        .name("watch".into())
+        .spawn(move || run(&trust, &sessions))?;
+    Ok(())
+}
+
+fn run(trust: &Trust, sessions: &Weak<Sessions>) {
     let mut seen = 0;
     let mut again = false;
     let mut failing = false;
-    loop {
-        ticks.tick().await;
+    while let Some(sessions) = sessions.upgrade() {
         sessions.end_overdue(Timestamp::now());
-        let (asked_trust, asked_sessions) = (trust.clone(), sessions.clone());
-        let asked =
-            tokio::task::spawn_blocking(move || look(&asked_trust, &asked_sessions, seen, again));
-        match asked.await {
+        let looked = catch_unwind(AssertUnwindSafe(|| look(trust, &sessions, seen, again)));
+        match looked {
             Ok(Ok((sequence, incomplete))) => {
-                again = incomplete;
                 if std::mem::take(&mut failing) {
                     tracing::info!("the trust store can be read again");
                 }
                 if sequence < seen {
-                    trust.rolled_back(seen, sequence);
+                    trust.rolled_back(seen);
                 }
-                seen = sequence;
+                if sequence != seen {
+                    trust.repeat_alarm();
+                }
+                (seen, again) = (sequence, incomplete);
             }
             Ok(Err(error)) => {
                 // Live sessions go on until the end of access that they know.
@@ -45,8 +55,15 @@ pub async fn run(trust: Arc<Trust>, sessions: Arc<Sessions>) {
                     tracing::error!(%error, "the trust store cannot be read: nobody new is let in, and changes do not reach live sessions");
                 }
             }
-            Err(error) => tracing::error!(%error, "looking at the trust store failed"),
+            Err(_) => {
+                tracing::error!(
+                    "looking at the trust store failed inside the guard: all sessions are ended, because no revocation could reach them"
+                );
+                sessions.end_all(Code::Internal);
+            }
         }
+        drop(sessions);
+        std::thread::sleep(PERIOD);
     }
 }
 

@@ -9,8 +9,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest trust domain, from the SPIFFE ID specification, section 2.1.
-const MAX_DOMAIN: usize = 255;
+/// The longest trust domain. SPIFFE allows 255 bytes; a whole identity must fit into an
+/// invite code, which has room for 255.
+const MAX_DOMAIN: usize = 128;
 /// The longest name; a name becomes a file name and a column in tables.
 const MAX_NAME: usize = 64;
 

@@ -165,6 +165,12 @@ impl Leaf {
     }
 }
 
+/// The serial number of a certificate of whatever kind, for the record of its refusal.
+pub fn serial_of(der: &[u8]) -> Option<Serial> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(Serial::from_bytes(certificate.raw_serial()))
+}
+
 fn check_usage(certificate: &X509Certificate<'_>, usage: Usage) -> Result<(), LeafError> {
     let extension = certificate
         .extended_key_usage()

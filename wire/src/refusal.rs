@@ -189,6 +189,8 @@ codes! {
     InviteExpired = "invite-expired", Enrolment;
     /// The invite was revoked.
     InviteRevoked = "invite-revoked", Enrolment;
+    /// This identity renews too often.
+    TooManyRenewals = "too-many-renewals", Enrolment;
     /// The certificate request cannot be used.
     RequestInvalid = "request-invalid", Enrolment;
     /// This guard does not hold the authority.

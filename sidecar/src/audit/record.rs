@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 use wire::leaf::Serial;
 use wire::{Code, Identity};
 
-use crate::limits::AddressKey;
-
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,13 +125,9 @@ impl Record {
     }
 
     /// The failures of one address that were only counted.
-    pub fn suppressed(address: &Option<AddressKey>, count: u64) -> Self {
+    pub fn suppressed(address: String, count: u64) -> Self {
         let mut record = Self::new(Event::Suppressed);
-        record.address = Some(
-            address
-                .as_ref()
-                .map_or_else(|| "others".into(), ToString::to_string),
-        );
+        record.address = Some(address);
         record.count = Some(count);
         record
     }

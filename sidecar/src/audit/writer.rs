@@ -1,15 +1,19 @@
 //! The file behind the audit log: one thread that appends, turns files over, and never
 //! overwrites.
 
-use std::collections::{HashSet, VecDeque};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read as _, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::record::{Event, Record};
 use crate::config::AuditConfig;
@@ -17,6 +21,8 @@ use crate::config::AuditConfig;
 const FILE: &str = "connections.jsonl";
 /// Records that wait for room on the disk; those beyond are counted.
 const WAITING: usize = 100_000;
+/// How long a session waits for its record to be on disk.
+const DISK_TIME: Duration = Duration::from_secs(5);
 /// How often a full disk is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -68,6 +74,7 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 #[derive(Debug)]
 pub(super) struct Writer {
     orders: Sender<Order>,
+    failing: Arc<AtomicBool>,
 }
 
 enum Order {
@@ -83,6 +90,7 @@ impl Writer {
             source,
         })?;
         let (orders, taken) = channel();
+        let failing = log.failing.clone();
         std::thread::Builder::new()
             .name("audit".into())
             .spawn(move || serve(log, &taken))
@@ -90,7 +98,7 @@ impl Writer {
                 path: directory.to_owned(),
                 source,
             })?;
-        Ok(Self { orders })
+        Ok(Self { orders, failing })
     }
 
     /// Writes when it can. A record that meets a full disk waits for room.
@@ -98,11 +106,19 @@ impl Writer {
         let _ = self.orders.send(Order::Write(Box::new(record), None));
     }
 
-    /// Writes now, or not at all.
+    /// Whether the last record could not be written.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Writes now, or not at all. A disk that does not answer in time counts as full; the
+    /// record may then still be written.
     pub(super) async fn write_through(&self, record: Record) -> io::Result<()> {
         let (done, written) = oneshot::channel();
         let _ = self.orders.send(Order::Write(Box::new(record), Some(done)));
-        written.await.map_err(io::Error::other)?
+        timeout(DISK_TIME, written)
+            .await?
+            .map_err(io::Error::other)?
     }
 
     pub(super) fn reconfigure(&self, config: AuditConfig) {
@@ -148,7 +164,13 @@ fn serve(mut log: Log, orders: &Receiver<Order>) {
                 }
             }
         }
-        let flushed = log.write_waiting();
+        let refused = acknowledged
+            .iter()
+            .find_map(|(_, written)| written.as_ref().err());
+        let flushed = match refused {
+            Some(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            None => log.write_waiting(),
+        };
         log.report(&flushed);
         if !acknowledged.is_empty() {
             let synced = log.sync();
@@ -172,7 +194,9 @@ struct Log {
     waiting: VecDeque<Vec<u8>>,
     /// Records that found no place even to wait.
     lost: u64,
-    failing: bool,
+    /// The file may end within a line.
+    torn: bool,
+    failing: Arc<AtomicBool>,
 }
 
 impl Log {
@@ -186,7 +210,8 @@ impl Log {
             begun: SystemTime::now(),
             waiting: VecDeque::new(),
             lost: 0,
-            failing: false,
+            torn: false,
+            failing: Arc::default(),
         };
         log.measure()?;
         log.close_what_was_left_open()?;
@@ -203,37 +228,26 @@ impl Log {
     /// Sessions that a killed guard could not close get their end now, and a line that was
     /// cut off in the middle gets its line end.
     fn close_what_was_left_open(&mut self) -> io::Result<()> {
-        let mut open: Vec<serde_json::Map<String, serde_json::Value>> = Vec::new();
-        let mut closed = HashSet::new();
-        let mut ended = true;
-        let mut reader = BufReader::new(File::open(self.directory.join(FILE))?);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line)? > 0 {
-            ended = line.ends_with(b"\n");
-            if let Ok(serde_json::Value::Object(record)) = serde_json::from_slice(&line) {
-                let session = record
-                    .get("session")
-                    .and_then(|id| id.as_str())
-                    .map(str::to_owned);
-                match record.get("event").and_then(|event| event.as_str()) {
-                    Some("opened") => open.push(record),
-                    Some("closed") => closed.extend(session),
-                    _ => {}
-                }
+        let current = self.directory.join(FILE);
+        self.torn = !ends_with_line_end(&current)?;
+        // The files of one run reach back to the record of its start.
+        let mut files = vec![current];
+        files.extend(closed_files(&self.directory).into_iter().rev());
+        let mut open = HashMap::new();
+        let mut closed: HashSet<String> = HashSet::new();
+        for path in files {
+            let found = scan(&path)?;
+            let still_open = found
+                .open
+                .into_iter()
+                .filter(|(id, _)| !closed.contains(id));
+            open.extend(still_open);
+            closed.extend(found.closed);
+            if found.started {
+                break;
             }
-            line.clear();
         }
-        if !ended {
-            self.append(b"\n")?;
-        }
-        for mut record in open {
-            let id = record
-                .get("session")
-                .and_then(|id| id.as_str())
-                .unwrap_or_default();
-            if closed.contains(id) {
-                continue;
-            }
+        for mut record in open.into_values() {
             record.insert("time".into(), Timestamp::now().to_string().into());
             record.insert("event".into(), "closed".into());
             record.insert("reason".into(), "guard-killed".into());
@@ -272,13 +286,22 @@ impl Log {
     /// Appends a whole line or nothing.
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         self.turn_over(line.len() as u64)?;
-        if let Err(error) = self.file.write_all(line) {
-            // Take back what was written of it; an append-only file has its old end.
+        let whole: Cow<'_, [u8]> = if self.torn {
+            [b"\n", line].concat().into()
+        } else {
+            line.into()
+        };
+        if let Err(error) = self.file.write_all(&whole) {
+            // Take back what was written of it. Where that does not work, the next record
+            // begins on a line of its own.
             let _ = self.file.set_len(self.length);
-            let _ = self.file.seek(SeekFrom::End(0));
+            let now = self.file.metadata().map(|metadata| metadata.len());
+            self.torn |= now.as_ref().map_or(true, |now| *now != self.length);
+            self.length = now.unwrap_or(self.length);
             return Err(error);
         }
-        self.length += line.len() as u64;
+        self.torn = false;
+        self.length += whole.len() as u64;
         Ok(())
     }
 
@@ -336,33 +359,88 @@ impl Log {
         }
     }
 
-    fn report(&mut self, result: &io::Result<()>) {
+    fn report(&self, result: &io::Result<()>) {
+        let was_failing = self.failing.swap(result.is_err(), Ordering::Relaxed);
         match result {
-            Err(error) if !self.failing => {
-                self.failing = true;
+            Err(error) if !was_failing => {
                 tracing::error!(%error, directory = %self.directory.display(), "the audit log cannot be written: no new session is opened until it can");
             }
-            Ok(()) if self.failing => {
-                self.failing = false;
-                tracing::info!("the audit log can be written again");
-            }
+            Ok(()) if was_failing => tracing::info!("the audit log can be written again"),
             _ => {}
         }
     }
+}
+
+/// What one file says about sessions.
+#[derive(Default)]
+struct Scan {
+    /// Opened in it and not closed in it, with their records.
+    open: HashMap<String, serde_json::Map<String, serde_json::Value>>,
+    /// Closed in it and opened before it.
+    closed: HashSet<String>,
+    /// The guard started in it.
+    started: bool,
+}
+
+fn scan(path: &Path) -> io::Result<Scan> {
+    let mut found = Scan::default();
+    let mut reader = BufReader::new(File::open(path)?);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        if let Ok(serde_json::Value::Object(record)) = serde_json::from_slice(&line) {
+            let text = |key: &str| record.get(key).and_then(|value| value.as_str());
+            match (text("event"), text("session").map(str::to_owned)) {
+                (Some("started"), _) => {
+                    // What the run before left open was closed when this one started.
+                    found = Scan {
+                        started: true,
+                        ..Scan::default()
+                    };
+                }
+                (Some("opened"), Some(session)) => {
+                    found.open.insert(session, record);
+                }
+                (Some("closed"), Some(session)) if found.open.remove(&session).is_none() => {
+                    found.closed.insert(session);
+                }
+                _ => {}
+            }
+        }
+        line.clear();
+    }
+    Ok(found)
+}
+
+fn ends_with_line_end(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
     private(OpenOptions::new().append(true).create(true)).open(path)
 }
 
-fn make_private_directory(path: &Path) -> io::Result<()> {
+#[cfg(unix)]
+fn private_builder() -> std::fs::DirBuilder {
+    use std::os::unix::fs::DirBuilderExt;
     let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    match builder.create(path) {
+    builder.mode(0o700);
+    builder
+}
+
+#[cfg(not(unix))]
+fn private_builder() -> std::fs::DirBuilder {
+    std::fs::DirBuilder::new()
+}
+
+fn make_private_directory(path: &Path) -> io::Result<()> {
+    match private_builder().create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
@@ -382,10 +460,10 @@ fn first_time(path: &Path) -> Option<SystemTime> {
     Some(stamp.time.into())
 }
 
-/// The names sort by age.
-fn remove_old(directory: &Path, keep: usize) {
+/// The closed files, the oldest first: their names sort by age.
+fn closed_files(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else {
-        return;
+        return Vec::new();
     };
     let mut closed: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -396,8 +474,12 @@ fn remove_old(directory: &Path, keep: usize) {
         })
         .collect();
     closed.sort();
-    let many = closed.len().saturating_sub(keep);
-    for path in &closed[..many] {
+    closed
+}
+
+fn remove_old(directory: &Path, keep: usize) {
+    let closed = closed_files(directory);
+    for path in &closed[..closed.len().saturating_sub(keep)] {
         if let Err(error) = std::fs::remove_file(path) {
             tracing::warn!(%error, path = %path.display(), "an old audit file cannot be removed");
         }

@@ -73,6 +73,11 @@ fn what_would_shut_everybody_out_or_let_anybody_in_is_refused() {
         "[limits]\nsessions = 0",
         "[limits]\nhello_timeout = '0s'",
         "[limits]\nidle_timeout = '-5s'",
+        "[limits]\nhandshake_timeout = '2562047788015215h'",
+        "[limits]\nclock_skew = '100000h'",
+        "[audit]\nmax_age = '0s'",
+        "[audit]\nmax_bytes = 1",
+        "[audit]\nkeep = 0",
     ] {
         assert!(from(bad).is_err(), "{bad:?} must be refused");
     }

@@ -310,7 +310,7 @@ fn stranger(user: &str, agent: SocketAddr, enough: usize) -> Command {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_local_peer_of_another_user_is_refused() {
     if !rustix::process::geteuid().is_root() {
-        println!("NOT RUN: a_local_peer_of_another_user_is_refused (needs root)");
+        crate::not_run("a_local_peer_of_another_user_is_refused", "root");
         return;
     }
     let bench = Bench::start().await;

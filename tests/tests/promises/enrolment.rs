@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use e2e::forge::certificate::{dns, fresh_key, uri};
-use e2e::forge::client::{Attempt, Came, hello};
-use e2e::forge::enrol::{Member, enrolling, redeem, redeem_bytes, renew, request, request_for};
+use e2e::forge::certificate::{Authority, Form, dns, fresh_key, uri};
+use e2e::forge::client::{Attempt, Came, Client, hello};
+use e2e::forge::enrol::{
+    Member, enrolling, join, redeem, redeem_bytes, renew, request, request_for,
+};
 use e2e::forge::site::Site;
+use e2e::forge::store;
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
+use wire::enrolment::{Issued, Renew, Reply};
 use wire::invite::Invite;
 use wire::leaf::{Leaf, Usage};
 use wire::{Code, Secret};
 
-fn issued(attempt: Attempt) -> Box<wire::enrolment::Issued> {
+fn issued(attempt: Attempt) -> Box<Issued> {
     match attempt.came {
         Came::Issued(issued) => issued,
         other => panic!("a certificate was expected, and {other:?} came"),
@@ -28,14 +32,14 @@ async fn assert_refused(site: &Site, invite: &Invite, request: &[u8], code: Code
 
 /// How many certificates the store has recorded for somebody.
 fn certificates(site: &Site, name: &str) -> usize {
-    e2e::forge::store::certificates(&site.trial.state_dir(), name).len()
+    store::certificates(&site.trial.state_dir(), name).len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invite_works_once() {
     let site = Site::start();
     let invite = site.invite("alice", &[]);
-    let alice = e2e::forge::enrol::join(site.address(), &invite).await;
+    let alice = join(site.address(), &invite).await;
     site.open(&alice).await;
     let another = request(&fresh_key());
     assert_refused(&site, &invite, &another, Code::InviteUsed).await;
@@ -158,10 +162,10 @@ async fn a_guard_killed_in_mid_redemption_gives_at_most_one_certificate() {
                 .await
                 .ok()?;
             tokio::io::AsyncWriteExt::flush(&mut stream).await.ok()?;
-            let reply = wire::message::read::<wire::enrolment::Reply>(&mut stream);
+            let reply = wire::message::read::<Reply>(&mut stream);
             match reply.await.ok()? {
-                wire::enrolment::Reply::Issued(issued) => issued.certificate,
-                wire::enrolment::Reply::Refused(_) => None,
+                Reply::Issued(issued) => issued.certificate,
+                Reply::Refused(_) => None,
             }
         });
         // Some rounds die before the transaction, some in it, some behind it.
@@ -345,9 +349,8 @@ async fn renewing_without_a_certificate_is_refused() {
     let site = Site::start();
     site.member("alice").await;
     let before = site.upstream.accepted();
-    let client =
-        e2e::forge::client::Client::new(site.address(), None).offering(&[wire::tls::ALPN_RENEW]);
-    let words = wire::message::encode(&wire::enrolment::Renew { request: None }).unwrap();
+    let client = Client::new(site.address(), None).offering(&[wire::tls::ALPN_RENEW]);
+    let words = wire::message::encode(&Renew { request: None }).unwrap();
     let attempt = client.try_hello(&words).await;
     assert!(
         matches!(attempt.came, Came::Alert(_) | Came::Refused(..)),
@@ -361,12 +364,12 @@ async fn an_expired_certificate_may_renew_and_a_revoked_one_may_not() {
     let site = Site::start();
     let alice = site.member("alice").await;
     let state = site.trial.state_dir();
-    let authority = e2e::forge::certificate::Authority::read(&state);
-    let mut form = e2e::forge::certificate::Form::client(&alice.identity.to_string());
+    let authority = Authority::read(&state);
+    let mut form = Form::client(&alice.identity.to_string());
     form.not_before = jiff::Timestamp::now() - Duration::from_secs(7200);
     form.not_after = jiff::Timestamp::now() - Duration::from_secs(60);
     let expired = authority.issue(&form);
-    e2e::forge::store::record(&state, &alice.credentials, &expired);
+    store::record(&state, &alice.credentials, &expired);
 
     let key = fresh_key();
     let attempt = renew(site.address(), &expired, Some(&request(&key))).await;

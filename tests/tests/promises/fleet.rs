@@ -3,12 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::forge::client::{Came, Client, hello};
-use e2e::forge::enrol::Member;
+use e2e::forge::certificate::fresh_key;
+use e2e::forge::client::{Came, Client, Session, hello};
+use e2e::forge::enrol::{Member, redeem, request};
+use e2e::forge::impostor::stolen_from;
 use e2e::forge::site::Site;
 use e2e::forge::upstream::Upstream;
-use e2e::programs::{Guard, free_address, run, run_with_input};
+use e2e::programs::{DEADLINE, Guard, Stream, free_address, run, run_with_input};
 use wire::Code;
+use wire::tls::ALPN_FOLLOW;
 
 /// The second workstation.
 struct Second {
@@ -52,15 +55,15 @@ fn guard_invite(site: &Site) -> String {
 }
 
 /// Lets somebody in at the second guard, which may learn of them a moment later.
-async fn open(second: &Second, who: &Member) -> e2e::forge::client::Session {
-    let end = Instant::now() + e2e::programs::DEADLINE;
+async fn open(second: &Second, who: &Member) -> Session {
+    let end = Instant::now() + DEADLINE;
     loop {
         match second.client(who).open(&hello(&who.token)).await {
             Ok(session) => return session,
             Err(attempt) => assert!(
                 Instant::now() < end,
                 "{attempt:?}\n{}",
-                second.guard.process.text(e2e::programs::Stream::Err)
+                second.guard.process.text(Stream::Err)
             ),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -96,7 +99,7 @@ async fn a_revocation_at_the_authority_cuts_at_the_second_guard_within_one_secon
             site.certs(&["revoke", &name, "--why", "left the show"]);
         });
         let revoked = Instant::now();
-        let end = tokio::time::timeout(e2e::programs::DEADLINE, traffic);
+        let end = tokio::time::timeout(DEADLINE, traffic);
         let end = end.await.expect("the session is cut").unwrap();
         let late = end.saturating_duration_since(revoked);
         assert!(late < Duration::from_secs(1), "cut after {late:?}");
@@ -120,9 +123,9 @@ async fn nobody_joins_at_the_second_guard() {
     let second = Second::join(&site).await;
     open(&second, &alice).await;
     let invite = site.invite("bob", &[]);
-    let key = e2e::forge::certificate::fresh_key();
-    let request = e2e::forge::enrol::request(&key);
-    let attempt = e2e::forge::enrol::redeem(second.guard.address, &invite, &request).await;
+    let key = fresh_key();
+    let request = request(&key);
+    let attempt = redeem(second.guard.address, &invite, &request).await;
     let Came::Refused(refusal, _) = attempt.came else {
         panic!("{attempt:?}");
     };
@@ -135,7 +138,7 @@ async fn a_guards_certificate_is_no_way_in_at_another_guard() {
     let alice = site.member("alice").await;
     let second = Second::join(&site).await;
     open(&second, &alice).await;
-    let stolen = e2e::forge::impostor::stolen_from(&site.trial.folder().join("ws13"));
+    let stolen = stolen_from(&site.trial.folder().join("ws13"));
     let before = site.upstream.accepted();
     let attempt = site.client(&stolen).try_hello(&hello(&alice.token)).await;
     site.assert_refused(&attempt, Code::CertificateUsage, before);
@@ -203,4 +206,42 @@ async fn a_second_guard_cannot_be_started_before_it_has_joined() {
     let refused = run(&mut command).unwrap();
     let refused = refused.with_code(1).unwrap_or_else(|e| panic!("{e}"));
     assert!(refused.stderr.contains("hint: "), "{}", refused.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_but_a_guard_may_follow_the_store() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    let second = Second::join(&site).await;
+    open(&second, &alice).await;
+    let before = site.upstream.accepted();
+    let curious = site.client(&alice.credentials).offering(&[ALPN_FOLLOW]);
+    let attempt = curious.try_silence().await;
+    site.assert_recorded(&attempt, Code::CertificateUsage, before);
+    // No artist's program speaks this, so a bare end will do; the grants of others will not.
+    assert!(
+        matches!(
+            attempt.came,
+            Came::Refused(..) | Came::Alert(_) | Came::Nothing
+        ),
+        "{attempt:?}"
+    );
+    let nobody = Client::new(site.address(), None).offering(&[ALPN_FOLLOW]);
+    let attempt = nobody.try_silence().await;
+    site.assert_recorded(&attempt, Code::CertificateMissing, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_guard_may_not_follow_the_store() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    let second = Second::join(&site).await;
+    open(&second, &alice).await;
+    let stolen = stolen_from(&site.trial.folder().join("ws13"));
+    site.certs(&["revoke", "guard/ws13", "--why", "stolen workstation"]);
+    let before = site.upstream.accepted();
+    let follower = site.client(&stolen).offering(&[ALPN_FOLLOW]);
+    let attempt = follower.try_silence().await;
+    let record = site.assert_recorded(&attempt, Code::CertificateRevoked, before);
+    assert!(record["identity"].as_str().unwrap().ends_with("guard/ws13"));
 }

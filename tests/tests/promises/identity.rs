@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-use e2e::forge::certificate::Authority;
-use e2e::forge::certificate::{Credentials, Form, dns, uri};
-use e2e::forge::client::{Client, hello};
-use e2e::forge::enrol::Member;
+use e2e::forge::certificate::{Authority, Credentials, Form, dns, fresh_key, uri};
+use e2e::forge::client::{Came, Client, hello};
+use e2e::forge::enrol::{Member, redeem_bytes, request};
 use e2e::forge::impostor::stolen_from;
 use e2e::forge::site::Site;
 use e2e::forge::store;
@@ -201,7 +200,7 @@ async fn a_leaf_signed_by_an_artists_certificate_is_refused() {
     let own = &forge.alice.credentials;
     let key = rcgen::KeyPair::from_pem(&own.key).unwrap();
     let issuer = rcgen::Issuer::from_ca_cert_der(own.leaf(), key).unwrap();
-    let bob = e2e::forge::certificate::fresh_key();
+    let bob = fresh_key();
     let mut params = rcgen::CertificateParams::default();
     params.subject_alt_names = vec![uri(&forge.name().replace("alice", "bob"))];
     params.extended_key_usages = vec![ClientAuth];
@@ -251,8 +250,8 @@ async fn a_guards_name_in_a_clients_certificate_does_not_get_in() {
 async fn a_stolen_certificate_without_its_key_is_refused() {
     let forge = Forge::start().await;
     let mut forged = forge.alice.credentials.clone();
-    forged.key = e2e::forge::certificate::fresh_key().serialize_pem();
-    // rustls would notice that they do not fit; `Mismatched` does not look.
+    forged.key = fresh_key().serialize_pem();
+    // rustls would notice that they do not fit; this client does not look.
     let client = Client::mismatched(forge.site.address(), &forged);
     let attempt = client.try_hello(&hello(&forge.alice.token)).await;
     forge
@@ -332,13 +331,13 @@ async fn an_expired_certificate_is_refused_when_its_session_is_resumed() {
 async fn an_enrolment_resumed_as_a_session_is_refused() {
     let forge = Forge::start().await;
     let invite = forge.site.invite("bob", &[]);
-    let key = e2e::forge::certificate::fresh_key();
-    let words = e2e::forge::enrol::redeem_bytes(&invite, &e2e::forge::enrol::request(&key));
+    let key = fresh_key();
+    let words = redeem_bytes(&invite, &request(&key));
     let enrolling = Client::new(forge.site.address(), None)
         .offering(&[ALPN_ENROL])
         .resuming();
     let joined = enrolling.try_hello(&words).await;
-    let e2e::forge::client::Came::Issued(issued) = joined.came else {
+    let Came::Issued(issued) = joined.came else {
         panic!("{joined:?}");
     };
     let bob = Member::new(&issued, &key);
@@ -352,4 +351,20 @@ async fn an_enrolment_resumed_as_a_session_is_refused() {
         .assert_recorded(&attempt, Code::CertificateMissing, forge.before);
     // The same words behind bob's certificate are welcome.
     forge.site.open(&bob).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_of_a_session_opens_no_other_protocol() {
+    let forge = Forge::start().await;
+    let client = forge.site.client(&forge.alice.credentials).resuming();
+    let words = hello(&forge.alice.token);
+    client.open(&words).await.unwrap().ping().await.unwrap();
+    let before = forge.site.upstream.accepted();
+    for protocol in [ALPN_ENROL, wire::tls::ALPN_FOLLOW] {
+        let other = client.clone().offering(&[protocol]);
+        let attempt = other.try_hello(&words).await;
+        let record = forge.site.refusal_record(attempt.local);
+        assert_eq!(record["event"], "refused", "{record}");
+        assert_eq!(forge.site.upstream.accepted(), before);
+    }
 }

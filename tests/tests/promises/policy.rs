@@ -1,11 +1,11 @@
 //! What the grant allows: the role, the addresses, the time, the upstream.
 
-use e2e::forge::client::{Client, hello, hello_for};
-use e2e::forge::enrol::Member;
+use e2e::forge::client::{Came, Client, hello, hello_for};
+use e2e::forge::enrol::{Member, join};
 use e2e::forge::site::Site;
 use e2e::forge::store;
 use e2e::forge::upstream::Upstream;
-use e2e::programs::run;
+use e2e::programs::{Trial, free_address, poll, run};
 use jiff::{Timestamp, ToSpan as _};
 use wire::Code;
 use wire::hello::Wanted;
@@ -85,7 +85,7 @@ async fn access_that_has_ended_is_refused() {
     let end = (Timestamp::now() + 1.second()).to_string();
     site.certs(&["grant", "alice", "--role", "full", "--access-until", &end]);
     let end = end.parse::<Timestamp>().unwrap() + 1.second();
-    e2e::programs::poll("the end of access", || {
+    poll("the end of access", || {
         (Timestamp::now() > end).then_some(())
     })
     .unwrap();
@@ -150,12 +150,12 @@ async fn a_port_is_taken_from_within_the_range_and_never_from_outside() {
     // The range is the one port of the upstream; its neighbours are outside.
     let upstream = Upstream::echo();
     let port = upstream.address().port();
-    let trial = e2e::programs::Trial::new().unwrap();
+    let trial = Trial::new().unwrap();
     let guard = trial
         .start_guard(&format!("127.0.0.1:{port}-{port}"), &[])
         .unwrap();
     let code = trial.invite(guard.address, "alice", &[]).unwrap();
-    let alice = e2e::forge::enrol::join(guard.address, &code.parse().unwrap()).await;
+    let alice = join(guard.address, &code.parse().unwrap()).await;
     let client = Client::new(guard.address, Some(&alice.credentials));
     let words = |port| hello_for(&alice.token, Some(Wanted::Port(port)));
     client
@@ -167,7 +167,7 @@ async fn a_port_is_taken_from_within_the_range_and_never_from_outside() {
         .unwrap();
     for outside in [port - 1, port.wrapping_add(1)] {
         let attempt = client.open(&words(outside)).await.unwrap_err();
-        let e2e::forge::client::Came::Refused(refusal, true) = attempt.came else {
+        let Came::Refused(refusal, true) = attempt.came else {
             panic!("{attempt:?}");
         };
         assert_eq!(refusal.code, Code::UpstreamUnknown.as_str());
@@ -176,14 +176,14 @@ async fn a_port_is_taken_from_within_the_range_and_never_from_outside() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_is_down_is_said_to_be_down() {
-    let trial = e2e::programs::Trial::new().unwrap();
-    let nobody = e2e::programs::free_address().unwrap();
+    let trial = Trial::new().unwrap();
+    let nobody = free_address().unwrap();
     let guard = trial.start_guard(&nobody.to_string(), &[]).unwrap();
     let code = trial.invite(guard.address, "alice", &[]).unwrap();
-    let alice = e2e::forge::enrol::join(guard.address, &code.parse().unwrap()).await;
+    let alice = join(guard.address, &code.parse().unwrap()).await;
     let client = Client::new(guard.address, Some(&alice.credentials));
     let attempt = client.try_hello(&hello(&alice.token)).await;
-    let e2e::forge::client::Came::Refused(refusal, true) = attempt.came else {
+    let Came::Refused(refusal, true) = attempt.came else {
         panic!("{attempt:?}");
     };
     assert_eq!(refusal.code, Code::UpstreamDown.as_str());

@@ -1,8 +1,9 @@
 //! The token: signed by the authority in its one way, whole, in time, for this trust
 //! domain, this person and this certificate, and not revoked.
 
+use e2e::forge::certificate::fresh_key;
 use e2e::forge::client::{Came, hello};
-use e2e::forge::enrol::{Member, renew};
+use e2e::forge::enrol::{Member, redeem, renew, request};
 use e2e::forge::site::Site;
 use e2e::forge::token::{Forged, TokenKey};
 use jiff::Timestamp;
@@ -254,9 +255,9 @@ async fn a_token_newer_than_the_store_raises_the_alarm_and_stops_issuing() {
         .unwrap();
     assert!(alarm["time"].is_string(), "{alarm}");
 
-    let key = e2e::forge::certificate::fresh_key();
-    let request = e2e::forge::enrol::request(&key);
-    let joining = e2e::forge::enrol::redeem(desk.site.address(), &invite, &request).await;
+    let key = fresh_key();
+    let request = request(&key);
+    let joining = redeem(desk.site.address(), &invite, &request).await;
     desk.site
         .assert_refused(&joining, Code::IssuingStopped, before);
     let renewing = renew(desk.site.address(), &desk.alice.credentials, None).await;

@@ -89,6 +89,40 @@ fn a_file_that_is_full_is_turned_over_and_kept() {
 }
 
 #[test]
+fn a_session_opened_before_the_file_was_turned_over_is_closed_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = AuditConfig {
+        max_bytes: 500,
+        ..config()
+    };
+    let writer = Writer::open(folder.path(), small.clone()).unwrap();
+    writer.write(Record::new(Event::Started));
+    writer.write(session(Event::Opened, "early"));
+    for n in 0..50 {
+        writer.write(session(Event::Refused, &n.to_string()));
+    }
+    writer.write(session(Event::Opened, "late"));
+    writer.finish();
+    for _ in 0..2 {
+        let again = Writer::open(folder.path(), small.clone()).unwrap();
+        again.write(Record::new(Event::Started));
+        again.finish();
+    }
+    let mut closed: Vec<String> = fs::read_dir(folder.path())
+        .unwrap()
+        .flat_map(|entry| lines(&entry.unwrap().path()))
+        .filter(|record| record["event"] == "closed")
+        .map(|record| record["session"].as_str().unwrap().to_owned())
+        .collect();
+    closed.sort();
+    assert_eq!(
+        closed,
+        ["early", "late"],
+        "each once, and not again at the start after"
+    );
+}
+
+#[test]
 fn old_files_are_removed_only_where_that_was_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let few = AuditConfig {
