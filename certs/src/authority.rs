@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::EncodingKey;
 use rcgen::{KeyPair, PKCS_ED25519};
 use rustls::pki_types::pem::PemObject as _;
@@ -31,11 +31,19 @@ use crate::records::{self, Alarm, CertificateRow, Terms};
 use crate::snapshot::{Snapshot, SnapshotCertificate};
 use crate::state::{
     self, AUTHORITY_CERTIFICATE, AUTHORITY_KEY, Description, GUARD_CERTIFICATE, GUARD_KEY, Holds,
-    JOURNAL, STATE, STORE, TOKEN_KEY,
+    JOURNAL, MARK, STATE, STORE, TOKEN_KEY,
 };
-use crate::store::{self, Abort, Store};
+use crate::store::{self, Abort, Store, mark};
 use crate::trust::{self, Standing, TokenRef, TrustStore};
+use crate::when;
 
+/// How long after its end a certificate can still be renewed.
+const RENEWABLE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// How long the record of an expired or revoked token is kept; sessions that it opened
+/// may last.
+const KEEP_TOKENS: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How much of a text that was refused is repeated, in characters.
+const MAX_SHOWN: usize = 80;
 /// The device name of the guard that shares the authority's state directory.
 const OWN_DEVICE: &str = "this state directory";
 
@@ -112,8 +120,12 @@ impl Authority {
         for (name, what) in FILES {
             files::check_file(&file(name), what)?;
         }
-        for name in ["store.db-wal", "store.db-shm"] {
-            match files::check_file(&file(name), store::WHAT) {
+        for (name, what) in [
+            ("store.db-wal", store::WHAT),
+            ("store.db-shm", store::WHAT),
+            (MARK, mark::WHAT),
+        ] {
+            match files::check_file(&file(name), what) {
                 Ok(()) | Err(StateError::Missing { .. }) => {}
                 Err(e) => return Err(e),
             }
@@ -220,23 +232,28 @@ impl Authority {
                 (leaf.identity == self.guard && leaf.key_digest == key.digest)
                     .then_some((der, leaf))
             });
-        if let Some((der, leaf)) = present {
-            let fate = self.store.read(|transaction| {
-                records::certificate_fate(transaction, &self.guard, &leaf.serial)
-            })?;
-            let revoked = matches!(fate, Some((_, Some(_))));
-            if fate.is_some() && !revoked && !is_due(leaf.not_before, leaf.not_after, now) {
-                return self.credentials(der, &key_pem, &leaf);
-            }
-            if revoked {
-                key_pem = wire::keypair::generate()
-                    .map_err(|e| crypto("make the guard's key", e))?
-                    .pem;
-                files::replace(&key_path, key_pem.expose().as_bytes())?;
-                pair = p256_key(&key_pem).map_err(|e| crypto("read the guard's key", e))?;
-                key =
-                    SubjectKey::from_pair(&pair).map_err(|e| crypto("read the guard's key", e))?;
-            }
+        let (is_revoked, is_known) = self.store.read(|transaction| {
+            let fate = match &present {
+                Some((_, leaf)) => {
+                    records::certificate_fate(transaction, &self.guard, &leaf.serial)?
+                }
+                None => None,
+            };
+            let key = records::key_revocation(transaction, &key.digest)?;
+            let is_revoked = key.is_some() || matches!(fate, Some((_, Some(_))));
+            Ok((is_revoked, fate.is_some()))
+        })?;
+        if is_revoked {
+            key_pem = wire::keypair::generate()
+                .map_err(|e| crypto("make the guard's key", e))?
+                .pem;
+            files::replace(&key_path, key_pem.expose().as_bytes())?;
+            pair = p256_key(&key_pem).map_err(|e| crypto("read the guard's key", e))?;
+            key = SubjectKey::from_pair(&pair).map_err(|e| crypto("read the guard's key", e))?;
+        } else if let Some((der, leaf)) = present.filter(|_| is_known)
+            && !is_due(leaf.not_before, leaf.not_after, now)
+        {
+            return self.credentials(der, &key_pem, &leaf);
         }
         let signed = self
             .signer
@@ -273,14 +290,20 @@ impl Authority {
     /// Remembers where artists reach this directory's own guard, `HOST:PORT`.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be written.
-    pub fn set_guard_address(&self, address: &str) -> Result<(), StoreError> {
+    /// [`StateError::Address`] when it is not of that form, [`StateError::Store`] when it
+    /// cannot be written.
+    pub fn set_guard_address(&self, address: &str) -> Result<(), StateError> {
+        if !is_address(address) {
+            return Err(StateError::Address {
+                text: address.chars().take(MAX_SHOWN).collect(),
+            });
+        }
         if self.guard_address()?.as_deref() == Some(address) {
             return Ok(());
         }
         self.store
             .write(|transaction| Ok(records::set_guard_address(transaction, address)?))
-            .map_err(IssueError::into_store)
+            .map_err(IssueError::into_state)
     }
 
     /// Where artists reach this directory's own guard, as last remembered.
@@ -300,21 +323,26 @@ impl Authority {
         self.store.read(|transaction| records::alarm(transaction))
     }
 
-    /// A copy of the store for the guards that joined.
+    /// A copy of the store for the guards that joined. What can do nothing any more is left
+    /// out: certificates that expired too long ago to be renewed, and tokens that were
+    /// revoked so long ago that their sessions cannot be named either.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let taken = Timestamp::now();
+        let before = |age: SignedDuration| taken.saturating_sub(age).unwrap_or(Timestamp::MIN);
         self.store.read(|transaction| {
             Ok(Snapshot {
                 sequence: records::sequence(transaction)?,
-                taken: Timestamp::now(),
+                taken,
                 grants: records::grants(transaction)?
                     .into_iter()
                     .map(|row| (row.grant.identity.to_string(), row.grant))
                     .collect(),
                 certificates: records::certificates(transaction)?
                     .into_iter()
+                    .filter(|row| row.not_after >= before(RENEWABLE))
                     .map(|row| {
                         (
                             row.serial.to_string(),
@@ -326,7 +354,9 @@ impl Authority {
                         )
                     })
                     .collect(),
-                revoked_tokens: records::revoked_tokens(transaction)?.into_iter().collect(),
+                revoked_tokens: records::revoked_tokens(transaction, before(KEEP_TOKENS))?
+                    .into_iter()
+                    .collect(),
             })
         })
     }
@@ -378,6 +408,7 @@ impl TrustStore for Authority {
     }
 
     fn report_rollback(&self, seen: u64) -> Result<(), StoreError> {
+        let seen = seen.min(records::HIGHEST);
         // The operator may have accepted the rollback since the caller looked.
         let sequence = self
             .store
@@ -478,6 +509,11 @@ fn fill(
         guard: guard.clone(),
     });
     write(STATE, &description.to_toml())
+}
+
+/// Whether a text is `HOST:PORT` and nothing else.
+fn is_address(text: &str) -> bool {
+    when::address(text).is_ok_and(|address| address == text)
 }
 
 pub(crate) fn crypto(doing: &'static str, why: impl fmt::Display) -> StateError {

@@ -100,6 +100,12 @@ pub enum StateError {
         /// The guard that holds the authority.
         authority: String,
     },
+    /// The address of the guard makes no sense, and was not remembered.
+    #[error("{text:?} is not an address at which artists could reach a guard")]
+    Address {
+        /// What was given, its beginning.
+        text: String,
+    },
     /// Reading or writing failed.
     #[error("cannot {doing} {path}: {source}")]
     Io {
@@ -193,6 +199,8 @@ pub enum IssueError {
     /// The invite was used by another key.
     #[error("this invite was used at {at}")]
     InviteUsed {
+        /// Whom it was for, in short form.
+        identity: String,
         /// When.
         at: Timestamp,
     },
@@ -236,7 +244,8 @@ pub enum IssueError {
     /// The authority has no record of the certificate.
     #[error("the certificate is not known here")]
     CertificateUnknown,
-    /// The certificate has expired, and a token for it would be worthless.
+    /// The certificate has expired: a token for it would be worthless, or it is too late to
+    /// renew it.
     #[error("the certificate expired at {at}")]
     CertificateExpired {
         /// When.
@@ -248,15 +257,24 @@ pub enum IssueError {
         /// Who, in short form.
         identity: String,
     },
+    /// A guard used an invite that is for somebody else.
+    #[error("the invite is for {identity}, which is no guard")]
+    NotAGuard {
+        /// Who, in short form.
+        identity: String,
+    },
     /// A guard that joins did not say where it can be reached.
     #[error("a guard that joins must say where artists reach it")]
     AddressMissing,
     /// Nobody has said where this authority's guard is reached.
     #[error("it is not known at which address artists reach this guard")]
     AddressUnknown,
-    /// The address does not fit into an invite code.
-    #[error("the guard's address is longer than 255 bytes")]
-    AddressTooLong,
+    /// The address of a guard makes no sense.
+    #[error("{text:?} is not an address at which artists could reach a guard")]
+    Address {
+        /// What was given, its beginning.
+        text: String,
+    },
     /// An invite or revocation for the guard that shares the state directory.
     #[error(
         "{identity} is this authority's own guard; another machine with its name could pose as it"

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use wire::Identity;
 
 use crate::error::{StateError, StoreError};
 use crate::files;
@@ -30,8 +31,29 @@ pub(crate) struct Entry {
     pub(crate) kind: EntryKind,
     /// A SPIFFE ID, a serial, a token's id or an invite's id.
     pub(crate) subject: String,
+    /// For a certificate: the device that has it, and with it all its certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<DeviceKey>,
     /// The reason that was given.
     pub(crate) why: String,
+}
+
+/// A device: an identity with one of its keys, which it keeps when it renews.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeviceKey {
+    /// Whose it is.
+    pub(crate) identity: Identity,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo, DER), hexadecimal.
+    pub(crate) key: String,
+}
+
+impl DeviceKey {
+    pub(crate) fn new(identity: &Identity, digest: &[u8; 32]) -> Self {
+        Self {
+            identity: identity.clone(),
+            key: wire::hex(digest),
+        }
+    }
 }
 
 /// What was revoked.
@@ -40,7 +62,7 @@ pub(crate) struct Entry {
 pub(crate) enum EntryKind {
     /// A person, service or guard, with all it holds.
     Identity,
-    /// One certificate.
+    /// One device, named by one of its certificates.
     Certificate,
     /// One token.
     Token,

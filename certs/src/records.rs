@@ -11,8 +11,8 @@ use wire::Identity;
 
 pub(crate) use certificates::{
     CertificateRow, TokenRow, add_certificate, add_token, certificate, certificate_fate,
-    certificates, certificates_of, forget_tokens, revoked_tokens, token, token_revocation,
-    tokens_of,
+    certificates, certificates_of, forget_tokens, key_revocation, revoked_tokens, token,
+    token_revocation, tokens_of,
 };
 pub(crate) use grants::{GrantRow, Terms, grant, grants, put_grant, set_grant_address};
 pub(crate) use invites::{
@@ -20,9 +20,13 @@ pub(crate) use invites::{
     open_invites_of, use_invite,
 };
 
-use crate::journal::{Entry, EntryKind};
+use crate::journal::{DeviceKey, Entry, EntryKind};
 use crate::store::advance;
 use crate::trust::Revocation;
+
+/// The highest sequence that is believed. A store gets nowhere near it, and the numbers
+/// above leave room to go on when a false one was believed.
+pub(crate) const HIGHEST: u64 = i64::MAX as u64 / 2;
 
 /// The rollback alarm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +66,7 @@ pub(crate) fn alarm(connection: &Connection) -> rusqlite::Result<Option<Alarm>> 
         })
 }
 
-/// Raises the alarm, or raises what a standing one has seen.
+/// Raises the alarm, or raises what a standing one has seen: [`HIGHEST`] at most.
 pub(crate) fn raise_alarm(
     transaction: &Transaction<'_>,
     now: Timestamp,
@@ -73,7 +77,7 @@ pub(crate) fn raise_alarm(
     transaction.execute(
         "UPDATE meta SET alarm_at = coalesce(alarm_at, ?1), alarm_why = coalesce(alarm_why, ?3),
              alarm_seen = max(coalesce(alarm_seen, 0), ?2)",
-        params![now.as_second(), seen, why],
+        params![now.as_second(), seen.min(HIGHEST), why],
     )?;
     if standing.is_none() {
         event(transaction, now, "alarm", None, why)?;
@@ -135,10 +139,21 @@ pub(crate) fn revocations(connection: &Connection) -> rusqlite::Result<Vec<Entry
                 kind: EntryKind::from_text(&kind)
                     .ok_or_else(|| conversion("kind", format!("unknown kind {kind:?}")))?,
                 subject: row.get("subject")?,
+                device: device_key(row)?,
                 why: row.get("why")?,
             })
         })?
         .collect()
+}
+
+fn device_key(row: &Row<'_>) -> rusqlite::Result<Option<DeviceKey>> {
+    Ok(match row.get("key")? {
+        None => None,
+        Some(key) => Some(DeviceKey {
+            identity: parsed(row, "identity")?,
+            key,
+        }),
+    })
 }
 
 /// Carries out a revocation on every row it concerns and records it.
@@ -165,6 +180,16 @@ pub(crate) fn revoke(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::
             on(format!(
                 "UPDATE certificates {set} WHERE serial = ?1 AND revoked_at IS NULL"
             ))?;
+            // What it was renewed from, and what was renewed from it.
+            if let Some(device) = &entry.device {
+                transaction.execute(
+                    &format!(
+                        "UPDATE certificates {set}
+                         WHERE identity = ?1 AND lower(hex(key_digest)) = ?4 AND revoked_at IS NULL"
+                    ),
+                    params![device.identity.to_string(), at, entry.why, device.key],
+                )?;
+            }
         }
         EntryKind::Invite => {
             on(format!(
@@ -178,16 +203,19 @@ pub(crate) fn revoke(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::
 }
 
 fn record(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<()> {
+    let device = entry.device.as_ref();
     transaction
         .execute(
-            "INSERT INTO revocations (id, sequence, at, kind, subject, why)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO revocations (id, sequence, at, kind, subject, identity, key, why)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 entry.id,
                 entry.sequence,
                 entry.at.as_second(),
                 entry.kind.as_str(),
                 entry.subject,
+                device.map(|device| device.identity.to_string()),
+                device.map(|device| &device.key),
                 entry.why
             ],
         )
@@ -207,15 +235,19 @@ pub(crate) fn merge(
         .into_iter()
         .map(|entry| entry.id)
         .collect();
-    let lost: Vec<&Entry> = lost
+    let lost: Vec<Entry> = lost
         .iter()
         .filter(|entry| !known.contains(&entry.id))
+        .map(|entry| Entry {
+            sequence: entry.sequence.min(HIGHEST),
+            ..entry.clone()
+        })
         .collect();
     let Some(seen) = lost.iter().map(|entry| entry.sequence).max() else {
         return Ok(());
     };
     let sequence = advance(transaction)?;
-    for entry in lost {
+    for entry in &lost {
         revoke(transaction, entry)?;
         if entry.kind == EntryKind::Identity {
             transaction.execute(

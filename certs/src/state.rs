@@ -19,6 +19,7 @@ pub(crate) const TOKEN_PUBLIC: &str = "token.pub";
 pub(crate) const GUARD_KEY: &str = "guard.key";
 pub(crate) const GUARD_CERTIFICATE: &str = "guard.crt";
 pub(crate) const STORE: &str = "store.db";
+pub(crate) const MARK: &str = "store.high";
 pub(crate) const JOURNAL: &str = "revocations.jsonl";
 
 /// The version of the layout.

@@ -3,6 +3,8 @@
 //! Each change happens in one immediate transaction, which also raises the *sequence*.
 //! Readers use connections of their own and never wait for a writer (WAL).
 
+pub(crate) mod mark;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,9 @@ use crate::error::{IssueError, StateError, StoreError};
 use crate::files;
 use crate::journal::{Entry, Journal};
 use crate::records;
+use crate::state::MARK;
+
+use mark::Mark;
 
 /// What the file is, for messages.
 pub(crate) const WHAT: &str = "the store of people, certificates and revocations";
@@ -40,6 +45,7 @@ const SCHEMA: &str = include_str!("store/schema.sql");
 pub(crate) struct Store {
     path: PathBuf,
     journal: Journal,
+    mark: Mark,
     pool: Mutex<Pool>,
     writing: Mutex<()>,
     /// The highest sequence that this process has seen.
@@ -147,13 +153,15 @@ pub(crate) fn peek(path: &Path) -> Result<(u64, Vec<Entry>), StoreError> {
 
 impl Store {
     /// Opens the store, and brings it and the journal to the same state: what only the
-    /// journal knows is revoked again and raises the alarm.
+    /// journal knows is revoked again and raises the alarm. So does a store that is older
+    /// than its mark.
     pub(crate) fn open(path: PathBuf, journal: Journal) -> Result<Self, StateError> {
         let store = Self {
             pool: Mutex::new(Pool {
                 file: file_id(&path)?,
                 idle: Vec::new(),
             }),
+            mark: Mark::new(path.with_file_name(MARK)),
             path,
             journal,
             writing: Mutex::new(()),
@@ -162,6 +170,13 @@ impl Store {
         };
         store.reconcile()?;
         Ok(store)
+    }
+
+    /// Lets the mark stand where the store now is, after a rollback was accepted.
+    pub(crate) fn reset_mark(&self, sequence: u64) -> Result<(), StoreError> {
+        self.mark
+            .reset(sequence)
+            .map_err(|e| StoreError::from_io(self.mark.path(), &e))
     }
 
     pub(crate) fn journal(&self) -> &Journal {
@@ -189,9 +204,16 @@ impl Store {
         // Threads of this process queue here; SQLite lets other processes take turns.
         let _turn = lock(&self.writing);
         let (mut connection, file) = self.checkout()?;
-        let result = run(&mut connection, f);
+        let result = run(&mut connection, |transaction| {
+            let value = f(transaction)?;
+            Ok((value, records::sequence(transaction)?))
+        });
         self.checkin(connection, file, !matches!(result, Err(Abort::Sql(_))));
-        result.map_err(|abort| match abort {
+        if let Ok((_, sequence)) = &result {
+            // What was committed holds all the same. The next change makes the mark good.
+            let _ = self.mark.raise(*sequence);
+        }
+        result.map(|(value, _)| value).map_err(|abort| match abort {
             Abort::Sql(e) => self.failed(&e).into(),
             Abort::Issue(e) => e,
         })
@@ -333,8 +355,36 @@ impl Store {
     /// Revokes again what only the journal knows, and adds to the journal what only the
     /// store knows. The journal is read first: the store is written first.
     fn merge(&self, connection: &mut Connection) -> Result<(), StateError> {
+        // The mark as well: it is written after the store, so that it is never the higher
+        // one unless the store went back.
+        let mark = self.mark.read()?;
         let journal = self.journal.read()?;
         let failed = |e| StateError::from(self.failed(&e));
+        let sequence = records::sequence(connection).map_err(failed)?;
+        let older = match mark {
+            Some(mark) if sequence >= mark => None,
+            Some(mark) => Some((
+                mark,
+                "the store is older than the last change that was made to it",
+            )),
+            None => Some((
+                sequence,
+                "the mark of how far the store had come cannot be read",
+            )),
+        };
+        if let Some((seen, why)) = older {
+            let now = Timestamp::now();
+            run(connection, |transaction| {
+                Ok(records::raise_alarm(transaction, now, seen, why)?)
+            })
+            .map_err(|abort| match abort {
+                Abort::Sql(e) => failed(e),
+                Abort::Issue(e) => e.into_state(),
+            })?;
+        } else {
+            // A store that cannot be written anyway is told by whoever writes to it.
+            let _ = self.mark.raise(sequence);
+        }
         let stored = records::revocations(connection).map_err(failed)?;
         let is_in = |entries: &[Entry], id: &str| entries.iter().any(|other| other.id == id);
         let lost: Vec<Entry> = journal
@@ -350,7 +400,7 @@ impl Store {
             })
             .map_err(|abort| match abort {
                 Abort::Sql(e) => failed(e),
-                Abort::Issue(e) => e.into_store().into(),
+                Abort::Issue(e) => e.into_state(),
             })?;
         }
         let unwritten: Vec<Entry> = stored

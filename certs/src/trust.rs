@@ -31,7 +31,8 @@ pub trait TrustStore: Send + Sync {
     fn sequence(&self) -> Result<u64, StoreError>;
 
     /// Raises the rollback alarm: a genuine token, or the caller's memory, shows that the
-    /// store had once reached `seen`. Nothing is issued until somebody has looked.
+    /// store had once reached `seen`. Nothing is issued until somebody has looked. A number
+    /// that no store reaches is taken as the highest that one might.
     ///
     /// # Errors
     /// [`StoreError`] when the alarm could not be written down. It stands all the same in
@@ -68,7 +69,7 @@ pub enum CertificateStatus {
     Unknown,
     /// It counts.
     Live,
-    /// It was revoked, alone or with its identity.
+    /// It was revoked, with its device or with its identity.
     Revoked(Revocation),
 }
 
@@ -79,7 +80,7 @@ pub enum TokenStatus {
     NotAsked,
     /// It counts.
     Live,
-    /// It was revoked, alone or with its identity.
+    /// It was revoked, alone, with its device or with its identity.
     Revoked(Revocation),
     /// It was issued by a later state of the store than this one. Under an authority's
     /// own store that proves a rollback; under a [`crate::Snapshot`] it may only mean
@@ -153,7 +154,10 @@ pub(crate) fn token_status(
     if let Some(revocation) = revoked.or_else(ended) {
         TokenStatus::Revoked(revocation)
     } else if token.generation > sequence {
+        // Said before the fate of the certificate, because it proves a rollback.
         TokenStatus::NewerThanStore
+    } else if let CertificateStatus::Revoked(revocation) = certificate {
+        TokenStatus::Revoked(revocation.clone())
     } else {
         TokenStatus::Live
     }

@@ -295,18 +295,14 @@ fn merge(raw: RawConfig, args: &RunArgs) -> Result<Config, ConfigError> {
 /// # Errors
 /// [`ConfigError::Value`] when there is no host or no port.
 pub fn host_and_port(text: String) -> Result<String, ConfigError> {
-    let good = text
-        .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p != 0));
-    if good && text.len() <= 255 && !text.contains(char::is_whitespace) {
-        Ok(text)
-    } else {
-        Err(ConfigError::Value {
+    match certs::when::address(&text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(ConfigError::Value {
             setting: "advertise",
             problem: format!(
                 "{text:?} is not HOST:PORT, such as ws12.studio.example:{DEFAULT_GUARD_PORT}"
             ),
-        })
+        }),
     }
 }
 

@@ -77,32 +77,41 @@ async fn join(
         .collect();
     let address = request.address;
     let csr = request.request;
-    let issued = blocking(move || {
-        let now = Timestamp::now();
-        // The secret first: nobody without one gets a certificate request parsed.
-        authority.check_invite(&secret, now)?;
-        let request_der = URL_SAFE_NO_PAD
-            .decode(csr)
-            .map_err(|_| IssueError::Request("it is not base64url".into()))?;
-        authority.redeem(&Redemption {
-            secret: &secret,
-            request_der: &request_der,
-            device: &device,
-            address: address.as_deref(),
-            now,
-        })
+    let audit = trust.audit.clone();
+    blocking(move || {
+        let issued = redeem(&authority, &secret, &csr, &device, address.as_deref());
+        if let Err(IssueError::InviteUsed { identity, at }) = &issued {
+            audit.alarm(
+                "invite-used",
+                &wire::hex(&Fingerprint::of(&secret).0),
+                &format!("the invite of {identity} was used at {at} and came again, with another key or much later: somebody else may have read it"),
+            );
+        }
+        issued
     })
-    .await;
-    if let Err(denial) = &issued
-        && denial.code == Code::InviteUsed
-    {
-        trust.audit.alarm(
-            "invite-used",
-            &wire::hex(Fingerprint::of(&secret).0.as_slice()),
-            "an invite that was used came again with another key: it may have been read on its way",
-        );
-    }
-    issued
+    .await
+}
+
+fn redeem(
+    authority: &Authority,
+    secret: &[u8; 16],
+    csr: &str,
+    device: &str,
+    address: Option<&str>,
+) -> Result<Issued, IssueError> {
+    let now = Timestamp::now();
+    // The secret first: nobody without one gets a certificate request parsed.
+    authority.check_invite(secret, now)?;
+    let request_der = URL_SAFE_NO_PAD
+        .decode(csr)
+        .map_err(|_| IssueError::Request("it is not base64url".into()))?;
+    authority.redeem(&Redemption {
+        secret,
+        request_der: &request_der,
+        device,
+        address,
+        now,
+    })
 }
 
 async fn renew(
@@ -202,7 +211,7 @@ fn explain(error: &IssueError) -> Denial {
             "This invite is not known here.".into(),
             NEW_INVITE,
         ),
-        IssueError::InviteUsed { at } => {
+        IssueError::InviteUsed { at, .. } => {
             (
                 Code::InviteUsed,
                 format!(
@@ -272,6 +281,11 @@ fn explain(error: &IssueError) -> Denial {
             "This invite is for a guard, and no guard used it; it can still be used.".into(),
             "Give the code to hrpyc-guard join on the workstation, with --advertise HOST:PORT.",
         ),
+        IssueError::Address { text } => (
+            Code::RequestInvalid,
+            format!("{text:?} is not an address at which artists could reach a guard."),
+            "Run hrpyc-guard join with --advertise HOST:PORT.",
+        ),
         IssueError::NotAGuard { identity } => (
             Code::RequestInvalid,
             format!("This invite is for {identity}, and a guard used it; it can still be used."),
@@ -289,8 +303,9 @@ fn explain(error: &IssueError) -> Denial {
         ),
         IssueError::CertificateExpired { at } => (
             Code::CertificateExpired,
-            format!("This certificate expired on {}, and no new one was asked for.", day_and_time(*at)),
-            "hrpyc-agent connect asks for a new one by itself.",
+            format!(
+                "This certificate expired on {} and cannot be renewed any more.", day_and_time(*at)),
+            "Ask your IT team for a new invite.",
         ),
         IssueError::State(_) | IssueError::Store(_) | IssueError::Journal(_) => {
             tracing::error!(%error, "issuing failed");
@@ -330,7 +345,10 @@ mod tests {
         let identity = || "alice".to_owned();
         let errors = [
             IssueError::InviteUnknown,
-            IssueError::InviteUsed { at },
+            IssueError::InviteUsed {
+                identity: identity(),
+                at,
+            },
             IssueError::InviteExpired { at },
             IssueError::InviteRevoked(revocation.clone()),
             IssueError::Request("its key is not P-256".into()),
@@ -349,6 +367,9 @@ mod tests {
             IssueError::CertificateUnknown,
             IssueError::CertificateExpired { at },
             IssueError::AddressMissing,
+            IssueError::Address {
+                text: "ws 13".into(),
+            },
             IssueError::NotAGuard {
                 identity: identity(),
             },

@@ -24,8 +24,8 @@ use crate::tls;
 use crate::trust::Trust;
 use crate::upstream::{Connection, Houdini, connect_to_probe};
 
-/// How long a Houdini may take to answer a probe.
-const PROBE_TIME: Duration = Duration::from_secs(2);
+/// How long a Houdini may take to accept, and then to answer, a probe.
+const PROBE_TIME: Duration = Duration::from_millis(750);
 /// Of a long range, only so many ports are looked at.
 const PROBED: usize = 32;
 
@@ -259,10 +259,10 @@ fn guessed_address(config: &Config, port: u16) -> String {
     format!("{host}:{port}")
 }
 
-/// Says what the guard is and where, then what answers at Houdini's end, which may take a
-/// moment. Nobody need read it: a closed standard output is no reason to stop.
+/// Says what the guard is and where, what answers at Houdini's end, and, last of all, that it
+/// is ready. Nobody need read it: a closed standard output is no reason to stop.
 pub async fn announce(opened: Arc<Opened>, config: Config, listening: SocketAddr, reached: String) {
-    say(&introduction(&opened, &config, listening, &reached));
+    let mut text = introduction(&opened, &config, &reached);
     let mut probes = tokio::task::JoinSet::new();
     let houdinis = config
         .upstreams
@@ -277,7 +277,7 @@ pub async fn announce(opened: Arc<Opened>, config: Config, listening: SocketAddr
     }
     let mut lines = probes.join_all().await;
     lines.sort();
-    let mut text: String = lines.into_iter().map(|(_, line)| line).collect();
+    text.extend(lines.into_iter().map(|(_, line)| line));
     if let Opened::Authority {
         authority,
         new: true,
@@ -285,11 +285,12 @@ pub async fn announce(opened: Arc<Opened>, config: Config, listening: SocketAddr
     {
         let _ = write!(
             text,
-            "\nNext, invite an artist:\n  hrpyc-certs --state-dir {} invite alice --role full\nand have the artist compare this fingerprint when joining:\n  {}\n",
+            "\nNext, invite an artist:\n  hrpyc-certs --state-dir {} invite alice --role full\nand have the artist compare this fingerprint when joining:\n  {}\n\n",
             shell_word(&config.state_dir),
             authority.fingerprint()
         );
     }
+    let _ = writeln!(text, "listening on {listening}");
     say(&text);
 }
 
@@ -298,7 +299,7 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn introduction(opened: &Opened, config: &Config, listening: SocketAddr, reached: &str) -> String {
+fn introduction(opened: &Opened, config: &Config, reached: &str) -> String {
     let mut text = format!(
         "hrpyc-guard {}, guard {}\n",
         env!("CARGO_PKG_VERSION"),
@@ -336,7 +337,6 @@ fn introduction(opened: &Opened, config: &Config, listening: SocketAddr, reached
     if let Some(user) = ports::own_user() {
         line("runs as", &user);
     }
-    let _ = writeln!(text, "listening on {listening}");
     text
 }
 

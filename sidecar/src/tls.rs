@@ -241,14 +241,17 @@ pub fn verify_chain(
             .verify_for_usage(algorithms.all, &anchors, &[], within, usage, None, None)
             .map(|_| ())
     };
-    verify(KeyUsage::client_auth())
-        .or_else(|_| verify(KeyUsage::server_auth()))
-        .map_err(|error| match error {
-            webpki::Error::CaUsedAsEndEntity
-            | webpki::Error::RequiredEkuNotFoundContext(_)
-            | webpki::Error::EmptyEkuExtension => CertificateError::InvalidPurpose,
-            _ => CertificateError::UnknownIssuer,
-        })
+    let verified = match verify(KeyUsage::client_auth()) {
+        // A guard's certificate, perhaps. Whether it may be used here is judged by its name.
+        Err(webpki::Error::RequiredEkuNotFoundContext(_)) => verify(KeyUsage::server_auth()),
+        other => other,
+    };
+    verified.map_err(|error| match error {
+        webpki::Error::CaUsedAsEndEntity
+        | webpki::Error::RequiredEkuNotFoundContext(_)
+        | webpki::Error::EmptyEkuExtension => CertificateError::InvalidPurpose,
+        _ => CertificateError::UnknownIssuer,
+    })
 }
 
 /// A moment at which the certificate is valid: its dates are judged elsewhere.

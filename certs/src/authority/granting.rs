@@ -6,7 +6,7 @@ use rusqlite::Transaction;
 use wire::invite::Invite;
 use wire::{Identity, Kind, Secret};
 
-use super::{Authority, issuing};
+use super::{Authority, MAX_SHOWN, is_address, issuing};
 use crate::error::IssueError;
 use crate::records::{self, InviteRow, Terms};
 use crate::store::{Abort, advance};
@@ -112,9 +112,10 @@ impl Authority {
             .map(ToOwned::to_owned)
             .or(remembered)
             .ok_or(IssueError::AddressUnknown)?;
-        // The code gives one byte to the length of an address.
-        if address.len() > 255 {
-            return Err(IssueError::AddressTooLong);
+        // What passes is shorter than the 255 bytes that the code has room for.
+        if !is_address(&address) {
+            let text = address.chars().take(MAX_SHOWN).collect();
+            return Err(IssueError::Address { text });
         }
         let secret: [u8; 16] = crate::random::bytes();
         let id = format!("inv-{}", crate::random::hex(4));
@@ -276,7 +277,7 @@ fn check(identity: &Identity, changes: &Changes, now: Timestamp) -> Result<(), I
             });
         }
         (Some(role), _) if !ROLES.contains(&role.as_str()) => {
-            return Err(IssueError::Role(role.chars().take(80).collect()));
+            return Err(IssueError::Role(role.chars().take(MAX_SHOWN).collect()));
         }
         _ => {}
     }

@@ -1,6 +1,8 @@
 //! Issuing certificates and tokens: to the holder of an invite, to the holder of a
 //! certificate, and by the operator's own hand.
 
+use std::fmt;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +11,7 @@ use wire::enrolment::{GuardAddress, Issued};
 use wire::leaf::{Leaf, Serial};
 use wire::{Identity, Kind, Secret};
 
-use super::{Authority, crypto};
+use super::{Authority, MAX_SHOWN, RENEWABLE, crypto, is_address};
 use crate::certificates::{Signed, SubjectKey, p256_key};
 use crate::error::IssueError;
 use crate::records::{self, CertificateRow, GrantRow, InviteRow, Terms, Used};
@@ -22,7 +24,6 @@ const RETRY: SignedDuration = SignedDuration::from_hours(1);
 const MAX_DEVICE: usize = 64;
 
 /// A request to use up an invite.
-#[derive(Debug)]
 pub struct Redemption<'a> {
     /// The secret of the invite.
     pub secret: &'a [u8; 16],
@@ -34,6 +35,17 @@ pub struct Redemption<'a> {
     pub address: Option<&'a str>,
     /// The present moment.
     pub now: Timestamp,
+}
+
+impl fmt::Debug for Redemption<'_> {
+    /// The secret is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redemption")
+            .field("device", &self.device)
+            .field("address", &self.address)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A key and certificate made here, for a machine that cannot ask for one itself.
@@ -88,7 +100,7 @@ impl Authority {
                         invite.id, used.at
                     );
                     records::event(transaction, now, "alarm", Some(&invite.identity), &text)?;
-                    Ok(Err(IssueError::InviteUsed { at: used.at }))
+                    Ok(Err(invite_used(invite, used)))
                 }
                 Some(used) => self.repeat(transaction, invite, used, now).map(Ok),
                 None => self.use_up(transaction, invite, &key, redemption).map(Ok),
@@ -97,7 +109,8 @@ impl Authority {
     }
 
     /// Issues a token, and with a request a certificate as well, to the holder of a
-    /// certificate. It may have expired: what counts is the grant.
+    /// certificate. It may have expired, by 90 days at most: what counts is the grant. The
+    /// request must be for the same key, so that a device can be told and revoked by it.
     ///
     /// # Errors
     /// [`IssueError`] says why nothing is issued.
@@ -119,6 +132,9 @@ impl Authority {
                 .ok_or(IssueError::CertificateUnknown)?;
             let grant = self.living_grant(transaction, &leaf.identity, now)?;
             check_live(&row, &grant.grant)?;
+            if row.not_after.saturating_add(RENEWABLE).unwrap_or(Timestamp::MAX) < now {
+                return Err(IssueError::CertificateExpired { at: row.not_after }.into());
+            }
             let Some(key) = &key else {
                 if row.not_after <= now {
                     return Err(IssueError::Request(
@@ -128,6 +144,12 @@ impl Authority {
                 }
                 return self.answer(transaction, &grant, &row, false, now);
             };
+            if key.digest != row.key_digest {
+                return Err(IssueError::Request(
+                    "it is for another key than the certificate that asks, and a new key needs a new invite".into(),
+                )
+                .into());
+            }
             let row = self.certify(transaction, key, &leaf.identity, &row.device, now)?;
             self.answer(transaction, &grant, &row, true, now)
         })
@@ -212,8 +234,18 @@ impl Authority {
     ) -> Result<Issued, Abort> {
         let now = redemption.now;
         let identity = &invite.identity;
-        if identity.kind == Kind::Guard && redemption.address.is_none() {
-            return Err(IssueError::AddressMissing.into());
+        // Before the invite is used up: the wrong program was given the code.
+        match (identity.kind, redemption.address) {
+            (Kind::Guard, None) => return Err(IssueError::AddressMissing.into()),
+            (Kind::Artist | Kind::Service, Some(_)) => {
+                let identity = identity.shorthand();
+                return Err(IssueError::NotAGuard { identity }.into());
+            }
+            (Kind::Guard, Some(address)) if !is_address(address) => {
+                let text = address.chars().take(MAX_SHOWN).collect();
+                return Err(IssueError::Address { text }.into());
+            }
+            _ => {}
         }
         self.admit(transaction, invite, now)?;
         let grant = self.living_grant(transaction, identity, now)?;
@@ -327,6 +359,13 @@ impl Authority {
         device: &str,
         now: Timestamp,
     ) -> Result<CertificateRow, Abort> {
+        if let Some(revocation) = records::key_revocation(transaction, &key.digest)? {
+            return Err(IssueError::Request(format!(
+                "its key was revoked with its device at {}: {}",
+                revocation.at, revocation.why
+            ))
+            .into());
+        }
         let signed = self
             .signer
             .sign(key, identity, now)
@@ -389,6 +428,13 @@ pub(super) fn invite_hash(secret: &[u8; 16]) -> [u8; 32] {
     hash
 }
 
+fn invite_used(invite: &InviteRow, used: &Used) -> IssueError {
+    IssueError::InviteUsed {
+        identity: invite.identity.shorthand(),
+        at: used.at,
+    }
+}
+
 /// The invite, when it may be redeemed: for the first time, or again by the same key.
 ///
 /// It was found by the hash of a 128-bit secret, so how long the search took tells nothing
@@ -405,9 +451,7 @@ fn check_usable<'a>(
         return Err(IssueError::InviteRevoked(revocation.clone()));
     }
     match &invite.used {
-        Some(used) if now.duration_since(used.at) > RETRY => {
-            Err(IssueError::InviteUsed { at: used.at })
-        }
+        Some(used) if now.duration_since(used.at) > RETRY => Err(invite_used(invite, used)),
         Some(_) => Ok(invite),
         None if invite.expires <= now => Err(IssueError::InviteExpired { at: invite.expires }),
         None => Ok(invite),

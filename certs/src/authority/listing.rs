@@ -58,20 +58,23 @@ pub enum EntryState {
     Expired,
 }
 
-/// One certificate.
+/// One certificate of a device.
 #[derive(Debug, Serialize)]
 pub struct Device {
     /// The machine's name, as it gave it.
     pub device: String,
     /// The serial.
     pub serial: Serial,
+    /// SHA-256 of the public key, hexadecimal: a device keeps it when it renews, and all
+    /// its certificates have it in common.
+    pub key: String,
     /// SHA-256 of the certificate, for people to compare.
     pub fingerprint: String,
     /// When it was issued.
     pub issued: Timestamp,
     /// The last moment of its validity.
     pub not_after: Timestamp,
-    /// Set when it was revoked, alone or with its identity.
+    /// Set when it was revoked, with its device or with its identity.
     pub revoked: Option<Revocation>,
 }
 
@@ -86,7 +89,7 @@ pub struct ListedToken {
     pub issued: Timestamp,
     /// The end of admission.
     pub expires: Timestamp,
-    /// Set when it was revoked, alone or with its identity.
+    /// Set when it was revoked, alone, with its device or with its identity.
     pub revoked: Option<Revocation>,
 }
 
@@ -256,6 +259,7 @@ fn device(row: CertificateRow, grant: Option<&Grant>) -> Device {
     Device {
         device: row.device,
         serial: row.serial,
+        key: wire::hex(&row.key_digest),
         fingerprint: Fingerprint(row.fingerprint).to_string(),
         issued: row.issued_at,
         not_after: row.not_after,

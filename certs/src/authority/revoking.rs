@@ -9,7 +9,7 @@ use wire::leaf::Serial;
 
 use super::Authority;
 use crate::error::IssueError;
-use crate::journal::{Entry, EntryKind};
+use crate::journal::{DeviceKey, Entry, EntryKind};
 use crate::records::{self, Alarm};
 use crate::store::{Abort, ROLLBACK_STEP, advance};
 use crate::trust::{Grant, Revocation};
@@ -22,7 +22,7 @@ const MAX_REASON: usize = 400;
 pub enum Target {
     /// A person, service or guard, with all certificates, tokens and invites.
     Identity(Identity),
-    /// One certificate: one device.
+    /// One device, by the serial of one of its certificates.
     Certificate(Serial),
     /// One token, by its id.
     Token(String),
@@ -37,6 +37,8 @@ pub struct Revoked {
     pub identity: Identity,
     /// When and why; the earlier one when there was nothing left to revoke.
     pub revocation: Revocation,
+    /// For a certificate: the name of the device that has it.
+    pub device: Option<String>,
     /// Nothing was left to revoke.
     pub already: bool,
     /// How many certificates that had not expired it ended.
@@ -88,7 +90,8 @@ impl Authority {
 
     /// Revokes, in one transaction over grant, certificates, tokens, invites and what was
     /// renewed from them, and writes the journal before it returns. Doing it again changes
-    /// nothing.
+    /// nothing. A certificate is revoked with its device: all that was issued to the same
+    /// identity for the same key goes with it, and the key is never certified again.
     ///
     /// # Errors
     /// [`IssueError::Journal`] when the store holds the revocation and the journal could
@@ -114,6 +117,7 @@ impl Authority {
             at: Timestamp::from_second(now.as_second()).unwrap_or(now),
             kind: target.kind(),
             subject: target.subject(),
+            device: None,
             why,
         };
         let (revoked, entries) = self.store.write(|transaction| {
@@ -121,6 +125,7 @@ impl Authority {
             if !revoked.already {
                 let entry = Entry {
                     sequence: advance(transaction)?,
+                    device: device_of(transaction, target)?,
                     ..entry
                 };
                 records::revoke(transaction, &entry)?;
@@ -164,14 +169,16 @@ impl Authority {
     /// [`IssueError::NoAlarm`] when there is none.
     pub fn accept_rollback(&self, why: &str, now: Timestamp) -> Result<Alarm, IssueError> {
         let why = reason(why)?;
-        let alarm = self.store.write(|transaction| {
+        let (alarm, sequence) = self.store.write(|transaction| {
             let alarm = records::alarm(transaction)?.ok_or(IssueError::NoAlarm)?;
             let highest = records::sequence(transaction)?.max(alarm.seen);
-            records::set_sequence(transaction, highest + ROLLBACK_STEP)?;
+            let sequence = highest.saturating_add(ROLLBACK_STEP);
+            records::set_sequence(transaction, sequence)?;
             records::clear_alarm(transaction)?;
             records::event(transaction, now, "rollback-accepted", None, &why)?;
-            Ok(alarm)
+            Ok((alarm, sequence))
         })?;
+        self.store.reset_mark(sequence)?;
         Ok(alarm)
     }
 
@@ -232,6 +239,7 @@ fn examine(
         identity,
         already: earlier.is_some(),
         revocation: earlier.unwrap_or_else(|| revocation.clone()),
+        device: None,
         certificates: 0,
         invites: 0,
     };
@@ -261,9 +269,17 @@ fn examine(
         }
         Target::Certificate(serial) => {
             let row = records::certificate(transaction, serial)?.ok_or_else(unknown)?;
+            let live: Vec<_> = records::certificates_of(transaction, &row.identity)?
+                .into_iter()
+                .filter(|other| other.key_digest == row.key_digest && other.revoked.is_none())
+                .collect();
+            // A certificate that ended with its identity leaves its key to be revoked.
+            let earlier =
+                records::key_revocation(transaction, &row.key_digest)?.filter(|_| live.is_empty());
             Revoked {
-                certificates: usize::from(row.revoked.is_none()),
-                ..done(row.identity, row.revoked)
+                device: Some(row.device),
+                certificates: live.iter().filter(|row| row.not_after > entry.at).count(),
+                ..done(row.identity, earlier)
             }
         }
         Target::Token(id) => {
@@ -273,7 +289,12 @@ fn examine(
         Target::Invite(id) => {
             let row = records::invite_by_id(transaction, id)?.ok_or_else(unknown)?;
             if let Some(used) = row.used {
-                return Err(IssueError::InviteUsed { at: used.at }.into());
+                let identity = row.identity.shorthand();
+                return Err(IssueError::InviteUsed {
+                    identity,
+                    at: used.at,
+                }
+                .into());
             }
             Revoked {
                 invites: usize::from(row.revoked.is_none()),
@@ -281,6 +302,18 @@ fn examine(
             }
         }
     })
+}
+
+/// The device that a certificate stands for.
+fn device_of(
+    transaction: &Transaction<'_>,
+    target: &Target,
+) -> rusqlite::Result<Option<DeviceKey>> {
+    let Target::Certificate(serial) = target else {
+        return Ok(None);
+    };
+    Ok(records::certificate(transaction, serial)?
+        .map(|row| DeviceKey::new(&row.identity, &row.key_digest)))
 }
 
 /// A reason as it can stand in a table and in a log.

@@ -8,7 +8,7 @@ use wire::enrolment::Token;
 use wire::leaf::Fingerprint;
 use wire::token::{self, Claims, Confirmation};
 
-use super::{Authority, crypto};
+use super::{Authority, KEEP_TOKENS, crypto};
 use crate::error::IssueError;
 use crate::records::{self, CertificateRow, TokenRow};
 use crate::store::{Abort, advance};
@@ -16,8 +16,6 @@ use crate::trust::Grant;
 
 /// How long a token admits.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
-/// How long the record of an expired token is kept; sessions that it opened may last.
-const KEEP_TOKENS: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 impl Authority {
     /// A token for the holder of a certificate, with the grant of this moment.

@@ -133,11 +133,12 @@ impl Backup {
         }
         fs::remove_dir_all(&work).map_err(io_error("remove", &work))?;
         files::sync_directory(to)?;
-        load(to, content, now)?;
+        let authority = load(to, content, now)?;
         Ok(Restored {
             taken: self.document.taken,
             kept,
-            is_current,
+            // The store that was here may have been an older one itself.
+            is_current: is_current && authority.alarm()?.is_none(),
             set_aside,
         })
     }

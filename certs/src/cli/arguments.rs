@@ -190,7 +190,8 @@ pub(crate) struct ShowArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArguments {
-    /// A name, a certificate's serial, a token or its id, or an invite's id
+    /// A name, the serial of a certificate for its whole device, a token or its id, or an
+    /// invite's id
     #[arg(value_name = "NAME|SERIAL|TOKEN")]
     pub(crate) target: String,
     /// The reason; artists get to read it

@@ -1,10 +1,11 @@
 //! Letting people in, seeing who is in, and putting them out.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use hrpyc_certs::when;
 use hrpyc_certs::{
-    Authority, Effect, Entry, EntryState, Grant, InviteOrder, InviteState, IssueError,
+    Authority, Device, Effect, Entry, EntryState, Grant, InviteOrder, InviteState, IssueError,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -113,9 +114,11 @@ pub(crate) fn revoke(
     let revoked = authority.revoke(&target, &arguments.why, now)?;
     let what = match &target {
         hrpyc_certs::Target::Identity(identity) => identity.shorthand(),
-        hrpyc_certs::Target::Certificate(serial) => {
-            format!("certificate {serial} of {}", revoked.identity.shorthand())
-        }
+        hrpyc_certs::Target::Certificate(serial) => format!(
+            "the device {} of {} (certificate {serial})",
+            revoked.device.as_deref().unwrap_or_default(),
+            revoked.identity.shorthand()
+        ),
         hrpyc_certs::Target::Token(id) => format!("token {id} of {}", revoked.identity.shorthand()),
         hrpyc_certs::Target::Invite(id) => {
             format!("invite {id} of {}", revoked.identity.shorthand())
@@ -137,6 +140,13 @@ pub(crate) fn revoke(
                 count(revoked.invites, "open invite")
             );
         }
+        if matches!(target, hrpyc_certs::Target::Certificate(_)) {
+            let _ = write!(
+                text,
+                " That ends {} of this device, renewed ones as well, and their tokens; its key is never certified again.",
+                count(revoked.certificates, "certificate")
+            );
+        }
         text.push_str(if matches!(target, hrpyc_certs::Target::Invite(_)) {
             " Nobody can use its code.\n"
         } else {
@@ -149,6 +159,7 @@ pub(crate) fn revoke(
         json!({
             "identity": revoked.identity,
             "target": arguments_target(&target),
+            "device": revoked.device,
             "at": revoked.revocation.at,
             "why": revoked.revocation.why,
             "already": revoked.already,
@@ -183,11 +194,12 @@ pub(crate) fn list(authority: &Authority, now: Timestamp) -> Result<Done, Failur
         .map(str::to_owned),
     ];
     for entry in &listing.entries {
-        let live = entry
+        let live: BTreeSet<&str> = entry
             .devices
             .iter()
             .filter(|device| device.revoked.is_none() && device.not_after > now)
-            .count();
+            .map(|device| device.key.as_str())
+            .collect();
         let open = entry
             .invites
             .iter()
@@ -198,7 +210,7 @@ pub(crate) fn list(authority: &Authority, now: Timestamp) -> Result<Done, Failur
             role_of(entry),
             state_in_words(entry.state).into(),
             end_of(entry),
-            live.to_string(),
+            live.len().to_string(),
             open.to_string(),
         ]);
     }
@@ -266,18 +278,21 @@ pub(crate) fn show(
     if let Some(since) = entry.since {
         line("since", when::local(since));
     }
+    let mut seen = BTreeSet::new();
     for device in &entry.devices {
-        let fate = match &device.revoked {
-            Some(revocation) => {
-                format!("revoked {}: {}", when::local(revocation.at), revocation.why)
+        if !seen.insert(&device.key) {
+            continue;
+        }
+        // One device by its key, with its latest certificate first.
+        let mut latest = true;
+        for device in entry.devices.iter().rev().filter(|d| d.key == device.key) {
+            let certificate = certificate_in_words(device, now);
+            if std::mem::take(&mut latest) {
+                line("device", format!("{}, {certificate}", device.device));
+            } else {
+                line("", format!("earlier: {certificate}"));
             }
-            None if device.not_after <= now => format!("expired {}", when::local(device.not_after)),
-            None => format!("valid until {}", when::local(device.not_after)),
-        };
-        line(
-            "device",
-            format!("{}, certificate {}, {fate}", device.device, device.serial),
-        );
+        }
     }
     for token in &entry.tokens {
         let fate = match &token.revoked {
@@ -301,6 +316,17 @@ pub(crate) fn show(
         line("invite", format!("{}{role}, {fate}", invite.id));
     }
     Ok(Done::new(text, json!(entry)).with_notes(alarm_in_words(alarm.as_ref())))
+}
+
+fn certificate_in_words(device: &Device, now: Timestamp) -> String {
+    let fate = match &device.revoked {
+        Some(revocation) => {
+            format!("revoked {}: {}", when::local(revocation.at), revocation.why)
+        }
+        None if device.not_after <= now => format!("expired {}", when::local(device.not_after)),
+        None => format!("valid until {}", when::local(device.not_after)),
+    };
+    format!("certificate {}, {fate}", device.serial)
 }
 
 /// What the rollback alarm says to somebody who looks at a list.

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use super::{IssueError, StateError, StoreError};
 
+const ADDRESS: &str =
+    "write HOST:PORT, such as ws12.studio.example:18812; an IPv6 address stands in brackets";
+
 impl StateError {
     /// What to do about it.
     pub fn hint(&self) -> String {
@@ -58,6 +61,7 @@ impl StateError {
                 }
                 _ => "look at the disk and the directory, then try again".into(),
             },
+            Self::Address { .. } => ADDRESS.into(),
             Self::Crypto { .. } => "try again; if it stays, the files here may be damaged".into(),
             Self::Store(e) => e.hint(),
         }
@@ -110,13 +114,14 @@ impl IssueError {
             | Self::CertificateMissing { .. } => {
                 "the device must join anew: hrpyc-certs invite NAME".into()
             }
+            Self::NotAGuard { .. } => "give the code to hrpyc-agent join on that artist's machine".into(),
             Self::AddressMissing => {
                 "start the joining guard with --advertise HOST:PORT".into()
             }
             Self::AddressUnknown => {
                 "say it with --guard HOST:PORT, or start the guard once with --advertise HOST:PORT".into()
             }
-            Self::AddressTooLong => "use a shorter name or an IP address".into(),
+            Self::Address { .. } => ADDRESS.into(),
             Self::OwnGuard { .. } => "choose another name for the other guard".into(),
             Self::OwnGuardRevoked { identity } => format!(
                 "revoke its certificate by serial instead, and the guard makes itself a new key; the serial is shown by: hrpyc-certs show {identity}"

@@ -60,6 +60,18 @@ pub(crate) fn certificate_fate(
         .optional()
 }
 
+/// Whether a key was revoked with its device, whose ever it was.
+pub(crate) fn key_revocation(
+    connection: &Connection,
+    digest: &[u8; 32],
+) -> rusqlite::Result<Option<Revocation>> {
+    connection
+        .prepare_cached("SELECT at, why FROM revocations WHERE key = ?1 ORDER BY sequence")?
+        .query_row([wire::hex(digest)], revocation)
+        .optional()
+}
+
+/// All certificates, oldest first.
 pub(crate) fn certificates(connection: &Connection) -> rusqlite::Result<Vec<CertificateRow>> {
     connection
         .prepare_cached("SELECT * FROM certificates ORDER BY issued_at, rowid")?
@@ -182,27 +194,29 @@ pub(crate) fn token_revocation(
 ) -> rusqlite::Result<Option<Revocation>> {
     connection
         .prepare_cached("SELECT at, why FROM revocations WHERE kind = 'token' AND subject = ?1")?
-        .query_row([id], |row| {
-            Ok(Revocation {
-                at: second(row.get("at")?)?,
-                why: row.get("why")?,
-            })
-        })
+        .query_row([id], revocation)
         .optional()
 }
 
-/// The tokens that were revoked alone, by their ids.
+/// The tokens that were revoked alone at `since` or later, by their ids.
 pub(crate) fn revoked_tokens(
     connection: &Connection,
+    since: Timestamp,
 ) -> rusqlite::Result<Vec<(String, Revocation)>> {
     connection
-        .prepare_cached("SELECT subject, at, why FROM revocations WHERE kind = 'token'")?
-        .query_map([], |row| {
-            let revocation = Revocation {
-                at: second(row.get("at")?)?,
-                why: row.get("why")?,
-            };
-            Ok((row.get("subject")?, revocation))
+        .prepare_cached(
+            "SELECT subject, at, why FROM revocations WHERE kind = 'token' AND at >= ?1",
+        )?
+        .query_map([since.as_second()], |row| {
+            Ok((row.get("subject")?, revocation(row)?))
         })?
         .collect()
+}
+
+/// A row of the table of revocations.
+fn revocation(row: &Row<'_>) -> rusqlite::Result<Revocation> {
+    Ok(Revocation {
+        at: second(row.get("at")?)?,
+        why: row.get("why")?,
+    })
 }

@@ -68,9 +68,12 @@ CREATE TABLE revocations (
     at INTEGER NOT NULL,
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,
+    identity TEXT,
+    key TEXT,
     why TEXT NOT NULL
 ) STRICT;
 CREATE INDEX revocations_subject ON revocations (kind, subject);
+CREATE INDEX revocations_key ON revocations (key) WHERE key IS NOT NULL;
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,

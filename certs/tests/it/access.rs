@@ -6,7 +6,9 @@ use hrpyc_certs::{
 use jiff::{SignedDuration, Timestamp};
 use wire::message::Message as _;
 
-use crate::studio::{Machine, Studio, claims, der, full, leaf, redeem, redeem_at, revoke, until};
+use crate::studio::{
+    Machine, Studio, claims, der, forge, full, leaf, redeem, redeem_at, revoke, until,
+};
 
 #[test]
 fn revoking_a_name_ends_certificates_tokens_invites_and_renewals() {
@@ -96,6 +98,91 @@ fn one_certificate_or_one_token_can_be_revoked_alone() {
 }
 
 #[test]
+fn a_renewal_is_for_the_same_key() {
+    let studio = Studio::new();
+    for name in ["alice", "service/farm", "guard/ws13"] {
+        let (_, issued) = studio.join(name);
+        let other = Machine::new();
+        let now = Timestamp::now();
+        match studio
+            .authority
+            .renew(&leaf(&issued), Some(&other.request), now)
+        {
+            Err(IssueError::Request(why)) => assert!(why.contains("another key"), "{why}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_device_is_revoked_with_all_that_was_renewed_on_it() {
+    for named in [0, 2] {
+        let studio = Studio::new();
+        let (machine, first) = studio.join("alice");
+        let (_, desktop) = studio.join("alice");
+        let now = Timestamp::now();
+        let renew = |issued| {
+            studio
+                .authority
+                .renew(&leaf(issued), Some(&machine.request), now)
+        };
+        let second = renew(&first).unwrap();
+        let third = renew(&second).unwrap();
+        let all = [first, second, third];
+        let target = studio
+            .authority
+            .find_target(leaf(&all[named]).serial.as_str())
+            .unwrap();
+        let revoked = studio.authority.revoke(&target, "stolen", now).unwrap();
+        assert_eq!(revoked.certificates, 3);
+        assert_eq!(revoked.device.as_deref(), Some("laptop"));
+        for issued in &all {
+            let standing = studio.standing(issued);
+            assert!(
+                matches!(standing.certificate, CertificateStatus::Revoked(r) if r.why == "stolen")
+            );
+            assert!(matches!(standing.token, TokenStatus::Revoked(r) if r.why == "stolen"));
+            for request in [None, Some(&machine.request[..])] {
+                let error = studio.authority.renew(&leaf(issued), request, now);
+                assert!(matches!(error, Err(IssueError::CertificateRevoked(_))));
+            }
+        }
+        let standing = studio.standing(&desktop);
+        assert_eq!(standing.certificate, CertificateStatus::Live);
+        assert_eq!(standing.token, TokenStatus::Live);
+        studio.authority.renew(&leaf(&desktop), None, now).unwrap();
+        assert!(
+            studio
+                .authority
+                .revoke(&target, "again", now)
+                .unwrap()
+                .already
+        );
+    }
+}
+
+#[test]
+fn a_key_that_was_revoked_with_its_device_is_never_certified_again() {
+    let studio = Studio::new();
+    let (machine, issued) = studio.join("alice");
+    revoke(&studio.authority, leaf(&issued).serial.as_str(), "stolen");
+    let secret = studio.invite("alice", &full());
+    let again = redeem(&studio.authority, &secret, &machine);
+    assert!(matches!(again, Err(IssueError::Request(why)) if why.contains("stolen")));
+    let now = Timestamp::now();
+    let by_hand = studio.authority.issue_for_request(
+        &studio.who("bob"),
+        &machine.request,
+        "laptop",
+        &full(),
+        now,
+    );
+    assert!(matches!(by_hand, Err(IssueError::Request(_))));
+    // The invite is not used up by that.
+    redeem(&studio.authority, &secret, &Machine::new()).unwrap();
+}
+
+#[test]
 fn revoking_again_changes_nothing() {
     let studio = Studio::new();
     studio.join("alice");
@@ -148,12 +235,12 @@ fn a_renewal_needs_a_living_grant_and_a_known_certificate() {
         .renew(&leaf(&issued), Some(&machine.request), late)
         .unwrap();
     assert!(leaf(&renewed).not_after > late);
-    // Another key may be asked for.
-    let other = Machine::new();
-    studio
-        .authority
-        .renew(&leaf(&issued), Some(&other.request), now)
-        .unwrap();
+    // Later than 90 days after its end nothing is renewed.
+    let too_late = leaf(&issued).not_after + SignedDuration::from_hours(90 * 24 + 1);
+    for request in [None, Some(&machine.request[..])] {
+        let error = studio.authority.renew(&leaf(&issued), request, too_late);
+        assert!(matches!(error, Err(IssueError::CertificateExpired { .. })));
+    }
 
     let elsewhere = Studio::new();
     let error = elsewhere.authority.renew(&leaf(&issued), None, now);
@@ -172,7 +259,7 @@ fn a_renewal_needs_a_living_grant_and_a_known_certificate() {
     let error = studio.authority.renew(&leaf(&issued), None, end);
     assert!(matches!(error, Err(IssueError::AccessEnded { .. })));
     let pending = studio.invite("alice", &Changes::default());
-    let error = redeem_at(&studio.authority, &pending, &other, end);
+    let error = redeem_at(&studio.authority, &pending, &Machine::new(), end);
     assert!(matches!(error, Err(IssueError::AccessEnded { .. })));
 }
 
@@ -245,6 +332,57 @@ fn a_snapshot_answers_as_the_store_does() {
             }
         }
     }
+}
+
+#[test]
+fn a_snapshot_leaves_out_what_can_do_nothing_any_more() {
+    let studio = Studio::new();
+    let (_, alice) = studio.join("alice");
+    let (_, bob) = studio.join("bob");
+    let jti = |issued| claims(&studio.authority, issued).jti;
+    revoke(&studio.authority, &jti(&alice), "leaked");
+    revoke(&studio.authority, &jti(&bob), "leaked");
+    let now = Timestamp::now();
+    let days = |days: i64| now.as_second() - days * 24 * 3600;
+    let age = |issued, certificate: i64, token: i64| {
+        forge(
+            &studio,
+            &format!(
+                "UPDATE certificates SET not_after = {} WHERE serial = '{}';
+                 UPDATE revocations SET at = {} WHERE subject = '{}'",
+                days(certificate),
+                leaf(issued).serial,
+                days(token),
+                jti(issued)
+            ),
+        );
+    };
+    age(&alice, 91, 31);
+    age(&bob, 89, 29);
+    let snapshot = studio.authority.snapshot().unwrap();
+    let text = serde_json::to_string(&snapshot).unwrap();
+    assert!(!text.contains(leaf(&alice).serial.as_str()));
+    assert!(!text.contains(&jti(&alice)));
+    let standing = snapshot.standing(&alice.identity, &leaf(&alice).serial, None);
+    assert_eq!(standing.certificate, CertificateStatus::Unknown);
+    // A session that it opened may still live, and can still be ended.
+    assert!(text.contains(leaf(&bob).serial.as_str()));
+    assert!(text.contains(&jti(&bob)));
+}
+
+#[test]
+fn the_record_of_a_token_goes_after_it_expired() {
+    let studio = Studio::new();
+    let (_, old) = studio.join("alice");
+    let id = claims(&studio.authority, &old).jti;
+    studio.authority.find_target(&id).unwrap();
+    forge(
+        &studio,
+        "UPDATE tokens SET expires = expires - 31 * 24 * 3600",
+    );
+    studio.join("bob");
+    let error = studio.authority.find_target(&id).unwrap_err();
+    assert!(matches!(error, IssueError::TargetUnknown { .. }));
 }
 
 #[test]

@@ -134,6 +134,39 @@ fn a_backup_with_nothing_changed_since_stops_nothing() {
 }
 
 #[test]
+fn a_backup_of_the_same_old_state_does_not_hide_that_the_store_was_rolled_back() {
+    let studio = Studio::new();
+    let file = back_up(&studio);
+    let Studio {
+        directory,
+        authority,
+    } = studio;
+    let path = directory.path().join("state");
+    drop(authority);
+    let old = fs::read(path.join("store.db")).unwrap();
+    let studio = Studio {
+        authority: open_authority(&path),
+        directory,
+    };
+    studio.join("alice");
+    let Studio {
+        directory: _directory,
+        authority,
+    } = studio;
+    drop(authority);
+    fs::write(path.join("store.db"), old).unwrap();
+    let restored = Backup::read(&file)
+        .unwrap()
+        .restore(&path, Some(&passphrase()), Timestamp::now())
+        .unwrap();
+    assert!(!restored.is_current);
+    let authority = open_authority(&path);
+    assert!(authority.alarm().unwrap().is_some());
+    authority.accept_rollback("test", Timestamp::now()).unwrap();
+    assert!(open_authority(&path).alarm().unwrap().is_none());
+}
+
+#[test]
 fn wrong_passphrases_changed_files_and_other_authorities_are_refused() {
     let studio = Studio::new();
     let file = back_up(&studio);

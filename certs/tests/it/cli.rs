@@ -444,6 +444,86 @@ fn revoking_says_what_ended() {
 }
 
 #[test]
+fn a_device_is_shown_and_revoked_with_its_renewals() {
+    let cli = Cli::new();
+    let machine = Machine::new();
+    cli.write("alice.csr", &machine.request);
+    cli.ok("issue alice --role full --csr alice.csr --device laptop");
+    cli.ok("issue alice --csr alice.csr --device laptop");
+    assert_eq!(
+        cli.json("list")["entries"][0]["devices"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_snapshot!(cli.run("show alice"), @r"
+    exit 0
+    --- stdout
+    spiffe://studio.example/artist/alice
+      state         has access
+      role          full
+      access until  no end
+      upstreams     any
+      from          any
+      since         [DATE]
+      device        laptop, certificate [SERIAL], valid until [DATE]
+                    earlier: certificate [SERIAL], valid until [DATE]
+      token         [TOKEN ID], admits until [DATE]
+      token         [TOKEN ID], admits until [DATE]
+    --- stderr
+    ");
+    assert!(cli.ok("list").contains("no end        1        0"));
+    let serial = cli.json("show alice")["devices"][0]["serial"].clone();
+    let serial = serial.as_str().unwrap();
+    assert_snapshot!(cli.run(&format!("revoke {serial} --why stolen")), @r"
+    exit 0
+    --- stdout
+    Revoked the device laptop of alice (certificate [SERIAL]). That ends 2 certificates of this device, renewed ones as well, and their tokens; its key is never certified again. Live sessions end within a second. What ran in Houdini before is not undone.
+    --- stderr
+    ");
+    assert_snapshot!(cli.run(&format!("revoke {serial} --why again")), @r"
+    exit 0
+    --- stdout
+    the device laptop of alice (certificate [SERIAL]) was revoked already, on [DATE]: stolen
+    --- stderr
+    ");
+    assert_snapshot!(cli.run("list"), @r"
+    exit 0
+    --- stdout
+    Authority of studio.example, [FINGERPRINT]
+    Guard guard/ws12 at an address not yet known
+
+    NAME   ROLE  STATE       ACCESS UNTIL  DEVICES  OPEN INVITES
+    alice  full  has access  no end        0        0
+    --- stderr
+    ");
+    assert_snapshot!(cli.run("show alice"), @r"
+    exit 0
+    --- stdout
+    spiffe://studio.example/artist/alice
+      state         has access
+      role          full
+      access until  no end
+      upstreams     any
+      from          any
+      since         [DATE]
+      device        laptop, certificate [SERIAL], revoked [DATE]: stolen
+                    earlier: certificate [SERIAL], revoked [DATE]: stolen
+      token         [TOKEN ID], revoked: stolen
+      token         [TOKEN ID], revoked: stolen
+    --- stderr
+    ");
+    assert_snapshot!(cli.run("issue alice --csr alice.csr"), @r"
+    exit 1
+    --- stdout
+    --- stderr
+    error: the certificate request cannot be used: its key was revoked with its device at [TIME]: stolen
+    hint: make one with: openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout NAME.key -subj / -out NAME.csr
+    ");
+}
+
+#[test]
 fn issuing_by_hand_names_each_file_and_its_end() {
     let cli = Cli::new();
     cli.write("alice.csr", Machine::new().request);

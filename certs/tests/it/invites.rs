@@ -1,6 +1,6 @@
 //! An invite works once.
 
-use hrpyc_certs::{Changes, InviteOrder, IssueError};
+use hrpyc_certs::{Changes, InviteOrder, IssueError, StateError};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::studio::{Machine, Studio, claims, der, full, leaf, redeem, redeem_at, revoke, until};
@@ -196,6 +196,74 @@ fn only_a_guard_that_says_where_it_is_may_join() {
     assert_eq!(issued.guards[0].identity, studio.who("guard/ws13"));
     revoke(&studio.authority, "guard/ws13", "scrapped");
     assert!(studio.join("alice").1.guards.is_empty());
+}
+
+#[test]
+fn a_guard_cannot_use_up_the_invite_of_an_artist() {
+    let studio = Studio::new();
+    let secret = studio.invite("alice", &full());
+    let machine = Machine::new();
+    let redemption = hrpyc_certs::Redemption {
+        secret: &secret,
+        request_der: &machine.request,
+        device: "ws13",
+        address: Some("ws13:18812"),
+        now: Timestamp::now(),
+    };
+    let error = studio.authority.redeem(&redemption).unwrap_err();
+    assert!(matches!(error, IssueError::NotAGuard { .. }));
+    redeem(&studio.authority, &secret, &machine).unwrap();
+}
+
+#[test]
+fn an_address_that_makes_no_sense_is_refused_and_uses_nothing_up() {
+    let studio = Studio::new();
+    let secret = studio.invite("guard/ws13", &Changes::default());
+    let machine = Machine::new();
+    let long = format!("{}:18812", "x".repeat(255));
+    for address in [
+        "",
+        "ws13",
+        "ws13:0",
+        "ws13:65536",
+        " ws13:18812",
+        "ws13:18812\n",
+        "ws 13:18812",
+        "ws13\u{1b}[2J:18812",
+        &long,
+    ] {
+        let redemption = hrpyc_certs::Redemption {
+            secret: &secret,
+            request_der: &machine.request,
+            device: "ws13",
+            address: Some(address),
+            now: Timestamp::now(),
+        };
+        let error = studio.authority.redeem(&redemption).unwrap_err();
+        assert!(matches!(error, IssueError::Address { .. }), "{address:?}");
+        assert!(!error.to_string().contains(char::is_control));
+        assert!(error.hint().contains("HOST:PORT"));
+        let error = studio.authority.set_guard_address(address).unwrap_err();
+        assert!(matches!(error, StateError::Address { .. }), "{address:?}");
+        assert!(!error.to_string().contains(char::is_control));
+    }
+    assert_eq!(studio.authority.guard_address().unwrap(), None);
+    redeem(&studio.authority, &secret, &machine).unwrap();
+}
+
+#[test]
+fn a_redemption_does_not_print_its_secret() {
+    let machine = Machine::new();
+    let redemption = hrpyc_certs::Redemption {
+        secret: &[171; 16],
+        request_der: &machine.request,
+        device: "laptop",
+        address: None,
+        now: Timestamp::now(),
+    };
+    let text = format!("{redemption:?} {redemption:#?}");
+    assert!(text.contains("laptop"));
+    assert!(!text.contains("171") && !text.contains("ab, ab"), "{text}");
 }
 
 #[test]

@@ -164,6 +164,175 @@ fn an_old_store_without_any_revocation_is_noticed_by_a_running_guard() {
     assert_stopped(&studio, &studio.authority);
 }
 
+/// Puts the store of before `f` back while no process runs, and opens it.
+fn rolled_back(studio: Studio, f: impl FnOnce(&Studio)) -> Studio {
+    let Studio {
+        directory,
+        authority,
+    } = studio;
+    let path = directory.path().join("state");
+    drop(authority);
+    let old = directory.path().join("old.db");
+    fs::copy(path.join("store.db"), &old).unwrap();
+    let studio = Studio {
+        authority: open_authority(&path),
+        directory,
+    };
+    f(&studio);
+    let Studio {
+        directory,
+        authority,
+    } = studio;
+    drop(authority);
+    fs::copy(&old, path.join("store.db")).unwrap();
+    Studio {
+        authority: open_authority(&path),
+        directory,
+    }
+}
+
+#[test]
+fn an_old_store_put_back_while_nothing_runs_is_noticed() {
+    let studio = Studio::new();
+    let (_, alice) = studio.join("alice");
+    let mut seen = 0;
+    let studio = rolled_back(studio, |studio| {
+        studio.join("bob");
+        seen = studio.authority.sequence().unwrap();
+    });
+    assert!(studio.authority.sequence().unwrap() < seen);
+    assert_eq!(studio.authority.alarm().unwrap().unwrap().seen, seen);
+    assert_stopped(&studio, &studio.authority);
+    assert_eq!(studio.standing(&alice).certificate, CertificateStatus::Live);
+    // What is still written leaves the mark where it was.
+    revoke(&studio.authority, "alice", "to be safe");
+    assert_stopped(&studio, &studio.again());
+    studio
+        .authority
+        .accept_rollback("old disk", Timestamp::now())
+        .unwrap();
+    assert!(studio.authority.sequence().unwrap() > seen);
+    assert!(studio.again().alarm().unwrap().is_none());
+    studio.join("carol");
+}
+
+#[test]
+fn a_mark_that_lags_behind_or_is_missing_is_made_good() {
+    let studio = Studio::new();
+    let mark = studio.path().join("store.high");
+    let early = fs::read(&mark).unwrap();
+    studio.join("alice");
+    let late = fs::read(&mark).unwrap();
+    assert!(late > early);
+    for before in [Some(early), Some(Vec::new()), None] {
+        match before {
+            // A process was killed between the store and the mark.
+            Some(before) => fs::write(&mark, before).unwrap(),
+            None => fs::remove_file(&mark).unwrap(),
+        }
+        assert!(studio.again().alarm().unwrap().is_none());
+        assert_eq!(fs::read(&mark).unwrap(), late);
+    }
+}
+
+#[test]
+fn a_mark_that_makes_no_sense_must_be_looked_at_and_can_be_got_over() {
+    for rubbish in ["rubbish", "99999999999999999999", "09223372036854775807\n"] {
+        let studio = Studio::new();
+        fs::write(studio.path().join("store.high"), rubbish).unwrap();
+        let again = studio.again();
+        assert_stopped(&studio, &again);
+        again.accept_rollback("test", Timestamp::now()).unwrap();
+        assert!(studio.again().alarm().unwrap().is_none(), "{rubbish}");
+        studio.join("alice");
+        assert!(studio.again().alarm().unwrap().is_none(), "{rubbish}");
+    }
+}
+
+#[test]
+fn a_number_that_no_store_reaches_does_not_stop_it_for_good() {
+    let i64_max = u64::try_from(i64::MAX).unwrap();
+    for seen in [u64::MAX, i64_max, i64_max - 1] {
+        let studio = Studio::new();
+        studio.authority.report_rollback(seen).unwrap();
+        assert!(studio.authority.alarm().unwrap().is_some());
+        studio
+            .authority
+            .accept_rollback("test", Timestamp::now())
+            .unwrap();
+        // It is no news when it comes again.
+        studio.authority.report_rollback(seen).unwrap();
+        assert!(studio.again().alarm().unwrap().is_none());
+        let (_, alice) = studio.join("alice");
+        assert_eq!(studio.standing(&alice).token, TokenStatus::Live);
+    }
+    // The same for a journal that says so.
+    let studio = rolled_back(Studio::new(), |studio| {
+        studio.join("alice");
+        revoke(&studio.authority, "alice", "left");
+        let journal = studio.path().join("revocations.jsonl");
+        let text = fs::read_to_string(&journal).unwrap();
+        let sequence = studio.authority.sequence().unwrap();
+        let from = format!("\"sequence\":{sequence}");
+        assert!(text.contains(&from));
+        fs::write(
+            &journal,
+            text.replace(&from, &format!("\"sequence\":{}", u64::MAX)),
+        )
+        .unwrap();
+    });
+    studio
+        .authority
+        .accept_rollback("test", Timestamp::now())
+        .unwrap();
+    studio.join("alice");
+}
+
+#[test]
+fn a_device_stays_revoked_on_an_older_store_that_knows_its_renewal_or_not() {
+    for renewed_before in [false, true] {
+        let studio = Studio::new();
+        let (machine, first) = studio.join("alice");
+        let (_, desktop) = studio.join("alice");
+        let now = Timestamp::now();
+        let renew = |studio: &Studio| {
+            studio
+                .authority
+                .renew(&leaf(&first), Some(&machine.request), now)
+        };
+        let mut second = renewed_before.then(|| renew(&studio).unwrap());
+        let studio = rolled_back(studio, |studio| {
+            let second = second.get_or_insert_with(|| renew(studio).unwrap());
+            revoke(&studio.authority, leaf(second).serial.as_str(), "stolen");
+        });
+        let second = second.unwrap();
+        assert!(matches!(
+            studio.standing(&first).certificate,
+            CertificateStatus::Revoked(r) if r.why == "stolen"
+        ));
+        assert_eq!(
+            studio.standing(&second).certificate != CertificateStatus::Unknown,
+            renewed_before
+        );
+        assert_eq!(
+            studio.standing(&desktop).certificate,
+            CertificateStatus::Live
+        );
+        studio.authority.accept_rollback("test", now).unwrap();
+        assert!(matches!(
+            renew(&studio),
+            Err(IssueError::CertificateRevoked(_))
+        ));
+        let secret = studio.invite("alice", &full());
+        let again = redeem(&studio.authority, &secret, &machine);
+        assert!(matches!(again, Err(IssueError::Request(_))));
+        assert_ne!(
+            studio.standing(&second).certificate,
+            CertificateStatus::Live
+        );
+    }
+}
+
 #[test]
 fn the_journal_is_completed_from_the_store() {
     let studio = Studio::new();

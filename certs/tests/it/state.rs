@@ -77,7 +77,7 @@ fn an_empty_directory_that_waits_is_filled() {
     fs::create_dir(directory.path().join(".hrpyc-new-0011")).unwrap();
     let authority = Authority::init(directory.path(), None, &"ws12".parse().unwrap()).unwrap();
     assert_eq!(authority.domain().as_str(), "ws12.internal");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 8 + 2);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 8 + 1 + 2);
     assert!(matches!(open(directory.path()), Ok(State::Authority(_))));
 }
 

@@ -23,6 +23,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// The private key, to sign further requests with.
+    pub fn key_pair(&self) -> KeyPair {
+        KeyPair::from_pem(&self.key).expect("a private key")
+    }
+
     /// From the PEM texts of a certificate and its key.
     pub fn from_pem(certificate: &str, key: &str) -> Self {
         let chain = CertificateDer::pem_slice_iter(certificate.as_bytes())

@@ -331,7 +331,7 @@ async fn a_session_in_the_enrolment_protocol_does_not_reach_houdini() {
 async fn renewing_gives_a_certificate_and_a_token_that_work() {
     let site = Site::start();
     let alice = site.member("alice").await;
-    let key = fresh_key();
+    let key = alice.credentials.key_pair();
     let csr = request(&key);
     let attempt = renew(site.address(), &alice.credentials, Some(&csr)).await;
     let renewed = Member::new(&issued(attempt), &key);
@@ -342,6 +342,35 @@ async fn renewing_gives_a_certificate_and_a_token_that_work() {
     let client = site.client(&alice.credentials);
     let attempt = client.try_hello(&hello(&renewed.token)).await;
     site.assert_refused(&attempt, Code::TokenBinding, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewing_for_another_key_is_refused() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    let before = site.upstream.accepted();
+    let another = request(&fresh_key());
+    let attempt = renew(site.address(), &alice.credentials, Some(&another)).await;
+    site.assert_refused(&attempt, Code::RequestInvalid, before);
+    assert_eq!(certificates(&site, "alice"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_a_device_reaches_what_it_renewed() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    let key = alice.credentials.key_pair();
+    let attempt = renew(site.address(), &alice.credentials, Some(&request(&key))).await;
+    let renewed = Member::new(&issued(attempt), &key);
+    site.open(&renewed).await;
+    let serial = alice.credentials.serial();
+    site.certs(&["revoke", serial.as_str(), "--why", "lost laptop"]);
+    let before = site.upstream.accepted();
+    let attempt = site
+        .client(&renewed.credentials)
+        .try_hello(&hello(&renewed.token))
+        .await;
+    site.assert_refused(&attempt, Code::CertificateRevoked, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -371,7 +400,7 @@ async fn an_expired_certificate_may_renew_and_a_revoked_one_may_not() {
     let expired = authority.issue(&form);
     store::record(&state, &alice.credentials, &expired);
 
-    let key = fresh_key();
+    let key = expired.key_pair();
     let attempt = renew(site.address(), &expired, Some(&request(&key))).await;
     site.open(&Member::new(&issued(attempt), &key)).await;
 
