@@ -30,6 +30,8 @@ use crate::{connection, follow, join, ports, watch};
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How often exposed ports, certificates and counted failures are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
+/// How long followers may take to hear of the last changes.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How long sessions may take to end once they are told to.
 const ENDING: Duration = Duration::from_secs(5);
 
@@ -50,7 +52,7 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
     raise_descriptor_limit(config.limits.sessions);
 
     let guard = Arc::new(Guard::new(trust, audit, config.clone(), tls));
-    watch::spawn(guard.trust.clone(), &guard.sessions)?;
+    let watching = watch::spawn(guard.trust.clone(), &guard.sessions)?;
     let stop = CancellationToken::new();
     let connections = TaskTracker::new();
     let mut helpers = JoinSet::new();
@@ -80,6 +82,10 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
         }
     };
     let _ = timeout(ENDING, sessions_end).await;
+    if !connections.is_empty() {
+        // Followers hear of the last changes before they are left alone.
+        sleep(LAST_WORDS).await;
+    }
     stop.cancel();
     helpers.shutdown().await;
     let _ = timeout(ENDING, connections.wait()).await;
@@ -95,6 +101,11 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
         }
         _ => tracing::error!("the audit log could not be finished: the disk does not answer"),
     }
+    // The last one to let go of the store closes it, and a store that was closed is one whole
+    // file that can be copied.
+    drop((guard, opened));
+    let closed = tokio::task::spawn_blocking(move || watching.join());
+    let _ = timeout(ENDING, closed).await;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use certs::{StoreError, TokenRef};
@@ -21,12 +22,11 @@ const PERIOD: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// Those of the operating system, when there is no thread to be had.
-pub fn spawn(trust: Arc<Trust>, sessions: &Arc<Sessions>) -> std::io::Result<()> {
+pub fn spawn(trust: Arc<Trust>, sessions: &Arc<Sessions>) -> std::io::Result<JoinHandle<()>> {
     let sessions = Arc::downgrade(sessions);
     std::thread::Builder::new()
         .name("watch".into())
-        .spawn(move || run(&trust, &sessions))?;
-    Ok(())
+        .spawn(move || run(&trust, &sessions))
 }
 
 fn run(trust: &Trust, sessions: &Weak<Sessions>) {
