@@ -414,7 +414,7 @@ async fn refuse_plain(mut tcp: TcpStream) -> Denial {
     let (code, sentence) = match spoken {
         Spoken::Rpyc => (
             Code::PlainRpyc,
-            "This port is guarded: plain rpyc is not let in, because it shows neither who calls nor that nobody listens.",
+            "This port is guarded: plain rpyc is not let in, because it does not show who calls and anybody can listen in.",
         ),
         Spoken::Http => (
             Code::PlainHttp,
