@@ -5,6 +5,8 @@
 //! dropped. A session that cannot be written down does not begin.
 
 mod budget;
+mod leftovers;
+mod log;
 mod record;
 mod writer;
 

@@ -6,33 +6,30 @@
 //! resumption ticket without looking at it again, and a check behind the handshake can
 //! answer with a sentence where the handshake has only an alert.
 
+mod chain;
+mod plain;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, HandshakeKind, ServerConfig,
-    SignatureScheme,
-};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use rustls::pki_types::CertificateDer;
+use rustls::{CertificateError, Error, HandshakeKind, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use wire::Code;
 use wire::tls::{ALPN_ENROL, ALPN_FOLLOW, ALPN_RENEW, ALPN_SESSION, provider};
 
 use crate::denial::Denial;
+use chain::ChainVerifier;
+pub use chain::{algorithms, verify_chain};
 
 /// What may still be read from a peer that was refused, so that its unread bytes do not
 /// turn the refusal into a reset.
 const DRAIN_BYTES: u64 = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
-/// How long a client without TLS may take to show what it is, and to take its answer.
-const PLAIN_TIME: Duration = Duration::from_secs(2);
 
 const TLS_HANDSHAKE_RECORD: u8 = 0x16;
 
@@ -169,7 +166,7 @@ pub async fn accept(
     match timeout_at(deadline, tcp.peek(&mut first)).await {
         Err(_) => return Err(handshake_timeout()),
         Ok(Ok(0) | Err(_)) => return Err(aborted()),
-        Ok(Ok(_)) if first[0] != TLS_HANDSHAKE_RECORD => return Err(refuse_plain(tcp).await),
+        Ok(Ok(_)) if first[0] != TLS_HANDSHAKE_RECORD => return Err(plain::refuse_plain(tcp).await),
         Ok(Ok(_)) => {}
     }
     match timeout_at(deadline, handshake(tcp, settings)).await {
@@ -218,113 +215,7 @@ async fn handshake(tcp: TcpStream, settings: &TlsSettings) -> Result<Accepted, D
         Some(ALPN_ENROL) => Ok(Accepted::Enrolment(EnrolmentSession(stream))),
         Some(ALPN_RENEW) => Ok(Accepted::Renewal(RenewalSession(stream))),
         Some(ALPN_FOLLOW) => Ok(Accepted::Follower(FollowerSession(stream))),
-        _ => Err(refuse_bare(stream).await),
-    }
-}
-
-/// Verifies that `authority` itself signed the certificate, for whatever use and date. What
-/// else the peer sent along is not looked at: the authority has no others sign for it.
-///
-/// # Errors
-/// [`CertificateError`] when it did not.
-pub fn verify_chain(
-    leaf: &CertificateDer<'_>,
-    authority: &CertificateDer<'_>,
-    algorithms: &WebPkiSupportedAlgorithms,
-) -> Result<(), CertificateError> {
-    let anchor = anchor_from_trusted_cert(authority).map_err(|_| CertificateError::BadEncoding)?;
-    let certificate = EndEntityCert::try_from(leaf).map_err(|_| CertificateError::BadEncoding)?;
-    let within = UnixTime::since_unix_epoch(middle_of_validity(leaf)?);
-    let anchors = [anchor];
-    let verify = |usage| {
-        certificate
-            .verify_for_usage(algorithms.all, &anchors, &[], within, usage, None, None)
-            .map(|_| ())
-    };
-    let verified = match verify(KeyUsage::client_auth()) {
-        // A guard's certificate, perhaps. Whether it may be used here is judged by its name.
-        Err(webpki::Error::RequiredEkuNotFoundContext(_)) => verify(KeyUsage::server_auth()),
-        other => other,
-    };
-    verified.map_err(|error| match error {
-        webpki::Error::CaUsedAsEndEntity
-        | webpki::Error::RequiredEkuNotFoundContext(_)
-        | webpki::Error::EmptyEkuExtension => CertificateError::InvalidPurpose,
-        _ => CertificateError::UnknownIssuer,
-    })
-}
-
-/// A moment at which the certificate is valid: its dates are judged elsewhere.
-fn middle_of_validity(leaf: &CertificateDer<'_>) -> Result<Duration, CertificateError> {
-    let (_, certificate) =
-        x509_parser::parse_x509_certificate(leaf).map_err(|_| CertificateError::BadEncoding)?;
-    let validity = certificate.validity();
-    let seconds = i64::midpoint(
-        validity.not_before.timestamp(),
-        validity.not_after.timestamp(),
-    );
-    u64::try_from(seconds)
-        .map(Duration::from_secs)
-        .map_err(|_| CertificateError::BadEncoding)
-}
-
-/// The signature algorithms that certificates are checked with.
-pub fn algorithms() -> WebPkiSupportedAlgorithms {
-    provider().signature_verification_algorithms
-}
-
-#[derive(Debug)]
-struct ChainVerifier {
-    authority: CertificateDer<'static>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ChainVerifier {
-    fn new(authority: CertificateDer<'static>) -> Self {
-        Self {
-            authority,
-            algorithms: algorithms(),
-        }
-    }
-}
-
-impl ClientCertVerifier for ChainVerifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        verify_chain(end_entity, &self.authority, &self.algorithms)?;
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        Err(Error::PeerIncompatible(
-            rustls::PeerIncompatible::Tls12NotOffered,
-        ))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        _ => Err(plain::refuse_bare(stream).await),
     }
 }
 
@@ -390,124 +281,6 @@ fn explain(error: &std::io::Error) -> Denial {
             format!("The TLS handshake failed: {other}."),
             "TLS 1.3 is needed; update the client.",
         ),
-    }
-}
-
-/// Refuses a TLS client that offers no protocol, in its own terms.
-async fn refuse_bare(mut stream: TlsStream<TcpStream>) -> Denial {
-    let denial = Denial::new(
-        Code::ProtocolMissing,
-        "This TLS client names no protocol (ALPN), so it brings no token.",
-        JOIN_HINT,
-    );
-    let mut seen = Vec::new();
-    let spoken = recognise(&mut stream, &mut seen).await;
-    let _ = timeout(PLAIN_TIME, answer(&mut stream, spoken, &seen, &denial)).await;
-    close(&mut stream).await;
-    denial
-}
-
-/// Refuses a client that does not begin with TLS, in its own terms.
-async fn refuse_plain(mut tcp: TcpStream) -> Denial {
-    let mut seen = Vec::new();
-    let spoken = recognise(&mut tcp, &mut seen).await;
-    let (code, sentence) = match spoken {
-        Spoken::Rpyc => (
-            Code::PlainRpyc,
-            "This port is guarded: plain rpyc is not let in, because it does not show who calls and anybody can listen in.",
-        ),
-        Spoken::Http => (
-            Code::PlainHttp,
-            "This port is a Houdini guard's, not a web server's.",
-        ),
-        Spoken::Other => (
-            Code::NotTls,
-            "The client does not speak TLS, nor anything known.",
-        ),
-    };
-    let denial = Denial::new(code, sentence, JOIN_HINT);
-    let _ = timeout(PLAIN_TIME, answer(&mut tcp, spoken, &seen, &denial)).await;
-    linger(tcp).await;
-    denial
-}
-
-/// What a client speaks where it should speak a protocol of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spoken {
-    Rpyc,
-    Http,
-    Other,
-}
-
-/// Recognises a client by its first bytes.
-async fn recognise(stream: &mut (impl AsyncRead + Unpin), seen: &mut Vec<u8>) -> Spoken {
-    let deadline = Instant::now() + PLAIN_TIME;
-    loop {
-        match rpyc::sniff(seen) {
-            rpyc::Sniff::NeedMore => {}
-            rpyc::Sniff::Rpyc => return Spoken::Rpyc,
-            rpyc::Sniff::Http => return Spoken::Http,
-            _ => return Spoken::Other,
-        }
-        let mut more = [0; 512];
-        match timeout_at(deadline, stream.read(&mut more)).await {
-            Ok(Ok(count)) if count > 0 => seen.extend_from_slice(&more[..count]),
-            _ => return Spoken::Other,
-        }
-    }
-}
-
-/// Says why in words that the client can show: an exception, a page, or a line of text.
-async fn answer(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    spoken: Spoken,
-    seen: &[u8],
-    denial: &Denial,
-) {
-    let shown = denial.refusal().to_string();
-    let text = match spoken {
-        Spoken::Rpyc => return answer_rpyc(stream, seen, shown).await,
-        Spoken::Http => {
-            let head = "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close";
-            format!(
-                "{head}\r\nContent-Length: {}\r\n\r\n{shown}\n",
-                shown.len() + 1
-            )
-        }
-        Spoken::Other => format!("{shown}\n"),
-    };
-    let _ = stream.write_all(text.as_bytes()).await;
-    let _ = stream.flush().await;
-}
-
-/// Raises the refusal in an rpyc client until it has closed or has sent too much.
-async fn answer_rpyc(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    seen: &[u8],
-    sentence: String,
-) {
-    let mut refuser = rpyc::Refuser::new(rpyc::ExceptionClass::PermissionError, sentence);
-    let mut chunk = seen.to_vec();
-    let mut taken = 0;
-    loop {
-        let mut input = chunk.as_slice();
-        loop {
-            match refuser.feed(&mut input) {
-                Ok(None) => break,
-                Ok(Some(rpyc::Answer::Frame(frame))) => {
-                    if stream.write_all(&frame).await.is_err() || stream.flush().await.is_err() {
-                        return;
-                    }
-                }
-                Ok(Some(rpyc::Answer::Close)) | Err(_) => return,
-            }
-        }
-        taken += chunk.len() as u64;
-        chunk.resize(4096, 0);
-        match stream.read(&mut chunk).await {
-            Ok(count) if count > 0 && taken < DRAIN_BYTES => chunk.truncate(count),
-            _ => return,
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 use std::fs;
+use std::io::Write as _;
 
+use super::super::record::Event;
 use super::*;
 
 fn config() -> AuditConfig {

@@ -1,0 +1,159 @@
+//! Dialling a Houdini.
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use wire::Code;
+
+use super::{Address, Houdini, is_loopback};
+use crate::denial::Denial;
+use crate::policy::Permit;
+use crate::ports;
+
+/// Dials the Houdini that a permit names. There is no other way to reach one for a client.
+///
+/// # Errors
+/// A refusal when nothing listens there, it does not accept in time, or its port belongs
+/// to another user than the configuration names.
+pub async fn connect(permit: &Permit) -> Result<Connection, Denial> {
+    let houdini = permit.houdini();
+    let connection = match timeout(permit.upstream_timeout(), open(houdini)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            return Err(Denial::new(
+                Code::UpstreamDown,
+                format!("Houdini's RPC server at {houdini} cannot be reached: {error}."),
+                "Start it in Houdini with: import hrpyc; hrpyc.start_server()",
+            ));
+        }
+        Err(_) => {
+            return Err(Denial::new(
+                Code::UpstreamTimeout,
+                format!("Houdini's RPC server at {houdini} did not accept the connection in time."),
+                "Houdini may be cooking: try again when it is done.",
+            ));
+        }
+    };
+    // Looked at on the open connection, before a byte is sent: who listened a moment ago
+    // need not be who accepted.
+    if let Some(wanted) = permit.upstream_user() {
+        let owner = connection.owner().await;
+        if owner.as_ref().is_none_or(|user| !user.is(wanted)) {
+            let found = owner.map_or("a user that cannot be told".into(), |user| user.to_string());
+            return Err(Denial::new(
+                Code::UpstreamOwner,
+                format!(
+                    "The port of Houdini at {houdini} belongs to {found}, not to {wanted}, so nothing was sent there."
+                ),
+                "Another program may sit on Houdini's port: tell your IT team.",
+            ));
+        }
+    }
+    Ok(connection)
+}
+
+/// Dials a configured Houdini to see what is there, on the guard's own account. Nothing
+/// that a client sent goes through it.
+///
+/// # Errors
+/// Those of the operating system.
+pub async fn connect_to_probe(houdini: &Houdini) -> io::Result<Connection> {
+    open(houdini).await
+}
+
+async fn open(houdini: &Houdini) -> io::Result<Connection> {
+    match &houdini.address {
+        Address::Tcp { host, port } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            if is_loopback(host) && !stream.peer_addr()?.ip().is_loopback() {
+                return Err(io::Error::other(format!("{host} is not this machine")));
+            }
+            stream.set_nodelay(true)?;
+            Ok(Connection::Tcp(stream))
+        }
+        Address::Unix(path) => open_unix(path).await,
+    }
+}
+
+#[cfg(unix)]
+async fn open_unix(path: &Path) -> io::Result<Connection> {
+    Ok(Connection::Unix(UnixStream::connect(path).await?))
+}
+
+#[cfg(not(unix))]
+async fn open_unix(_path: &Path) -> io::Result<Connection> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "unix sockets are not to be had on this system",
+    ))
+}
+
+/// A stream to Houdini.
+#[derive(Debug)]
+pub enum Connection {
+    /// Over loopback.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Connection {
+    /// The operating system's user at the other end, where it can be told.
+    pub async fn owner(&self) -> Option<ports::User> {
+        match self {
+            Self::Tcp(stream) => {
+                let address = stream.peer_addr().ok()?;
+                let read = move || ports::Listeners::read().owner(address);
+                tokio::task::spawn_blocking(read).await.ok()?
+            }
+            #[cfg(unix)]
+            Self::Unix(stream) => Some(ports::User::with_id(stream.peer_cred().ok()?.uid())),
+        }
+    }
+}
+
+macro_rules! delegate {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Self::Tcp($stream) => $call,
+            #[cfg(unix)]
+            Self::Unix($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        delegate!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
