@@ -5,6 +5,8 @@
 
 mod holder;
 mod owner;
+#[cfg(target_os = "linux")]
+mod sock_diag;
 #[cfg(any(target_os = "linux", test))]
 mod sockets;
 
@@ -77,7 +79,8 @@ pub fn can_tell_users() -> bool {
     cfg!(target_os = "linux")
 }
 
-/// Serves every connection to `listener` until `shutdown`; sessions end with it.
+/// Serves every connection to `listener` until `shutdown`; sessions end with it, and their
+/// guards are told.
 pub async fn serve(
     listener: TcpListener,
     standing: Arc<Standing>,
@@ -94,10 +97,7 @@ pub async fn serve(
             Ok((client, peer)) => {
                 let (standing, shutdown) = (standing.clone(), shutdown.clone());
                 sessions.spawn(async move {
-                    tokio::select! {
-                        () = shutdown.cancelled() => {}
-                        () = serve_one(client, peer, &standing, admit) => {}
-                    }
+                    serve_one(client, peer, &standing, admit, &shutdown).await;
                 });
             }
             Err(error) => {
@@ -111,7 +111,13 @@ pub async fn serve(
     sessions.wait().await;
 }
 
-async fn serve_one(client: TcpStream, peer: SocketAddr, standing: &Standing, admit: Admit) {
+async fn serve_one(
+    client: TcpStream,
+    peer: SocketAddr,
+    standing: &Standing,
+    admit: Admit,
+    shutdown: &CancellationToken,
+) {
     if admit == Admit::SameUser
         && let Err(error) = admit_same_user(&client, peer).await
     {
@@ -122,15 +128,12 @@ async fn serve_one(client: TcpStream, peer: SocketAddr, standing: &Standing, adm
         tracing::debug!(%peer, %error, "the connection has gone");
         return;
     }
-    Box::pin(session::serve(client, standing)).await;
+    Box::pin(session::serve(client, standing, shutdown)).await;
 }
 
 async fn admit_same_user(client: &TcpStream, peer: SocketAddr) -> Result<(), NotOurs> {
     let here = client.local_addr().map_err(NotOurs::Table)?;
-    // The table of sockets is made up while it is read, which may take a moment.
-    tokio::task::spawn_blocking(move || check_owner(peer, here))
-        .await
-        .unwrap_or_else(|e| Err(NotOurs::Table(e.into())))
+    check_owner(peer, here).await
 }
 
 /// Why the agent does not listen.

@@ -11,16 +11,20 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use rpyc::{Family, Head, Observer, Pending};
-use tokio::io::{AsyncRead, AsyncWrite};
+use rpyc::{Family, Head, Kind, Observer, Pending};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, sink};
+use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 
 use delivery::Delivery;
 
 /// What is read at a time.
 const CHUNK: usize = 64 * 1024;
+/// How long a goodbye to the guard may take when the agent is told to stop.
+const LEAVE_TIME: Duration = Duration::from_millis(250);
 
 /// A client, a tunnel, and what went between them.
 #[derive(Debug)]
@@ -94,8 +98,16 @@ pub(crate) struct Orphan<L> {
     pub(crate) local: L,
     /// What the client sent so far.
     pub(crate) client: Observer,
-    /// The calls without an answer, oldest first.
+    /// The requests without an answer, oldest first.
     pub(crate) outstanding: Vec<Head>,
+}
+
+/// Does somebody wait for the answer to this request? Not when Python drops a name for
+/// something of the server's, of which scripts know nothing.
+fn is_call(request: &Head) -> bool {
+    /// `HANDLE_DEL` (`core/consts.py`).
+    const DEL: u8 = 15;
+    matches!(request.kind, Kind::Request { handler } if handler != DEL)
 }
 
 impl<L, T> Relay<L, T>
@@ -122,6 +134,14 @@ where
         poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// Does a call of the client wait for an answer?
+    pub(crate) fn call_waits(&self) -> bool {
+        self.conversation
+            .pending
+            .outstanding()
+            .any(|request| is_call(&request))
+    }
+
     /// Has the client said that it has nothing more to ask?
     pub(crate) fn client_is_leaving(&self) -> bool {
         self.conversation.client_is_leaving
@@ -134,11 +154,6 @@ where
         self.delivery.at_boundary()
             && !self.conversation.client.is_opaque()
             && !self.conversation.server.is_opaque()
-    }
-
-    /// Do calls of the client wait for an answer?
-    pub(crate) fn has_outstanding(&self) -> bool {
-        self.conversation.pending.outstanding().next().is_some()
     }
 
     /// Which rpyc it is, once that has shown.
@@ -164,6 +179,17 @@ where
             _ => Poll::Ready(()),
         })
         .await;
+    }
+
+    /// Tells the guard that the client is leaving. Best effort: without it, the guard would
+    /// take the client for lost.
+    pub(crate) async fn leave(mut self) {
+        let goodbye = async {
+            self.tunnel.shutdown().await?;
+            // Closing over unread bytes would reset the connection, and the goodbye with it.
+            copy(&mut self.tunnel, &mut sink()).await
+        };
+        let _ = timeout(LEAVE_TIME, goodbye).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {

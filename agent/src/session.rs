@@ -11,8 +11,11 @@ use bytes::BytesMut;
 use rpyc::{ExceptionClass, Refuser, Sniff, sniff};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::explain::Explain as _;
+use crate::guard::GuardStream;
 use crate::relay::{End, Relay};
 use crate::standing::{Answer, Reason, Standing};
 use crate::tunnel::TunnelError;
@@ -21,18 +24,47 @@ use crate::tunnel::TunnelError;
 const FIRST: usize = 16 * 1024;
 /// From the first byte until it is clear what the client speaks.
 const FIRST_TIME: Duration = Duration::from_secs(10);
+/// How long a client that has no session may stay: one that was refused while it was idle
+/// learns so by its next call, and one that has learned so may forget to close.
+const STAY: Duration = Duration::from_mins(10);
 
-/// Serves one client over any byte stream, until it has gone or was told why not.
-pub async fn serve<L>(mut local: L, standing: &Standing)
+/// Serves one client over any byte stream, until it has gone, was told why not, or `stop`.
+/// A session that runs then is ended in order.
+pub async fn serve<L>(local: L, standing: &Standing, stop: &CancellationToken)
 where
     L: AsyncRead + AsyncWrite + Unpin,
 {
-    let Some(first) = first_bytes(&mut local).await else {
+    let opened = stop.run_until_cancelled(open(local, standing)).await;
+    let Some(Some((session, mut relay))) = opened else {
         return;
     };
+    match stop.run_until_cancelled(relay.run()).await {
+        None => relay.leave().await,
+        Some(End::Client) => tracing::info!(session, "session closed by the client"),
+        Some(End::Tunnel(result)) => {
+            let clean = result.is_ok();
+            match result {
+                Ok(()) => tracing::info!(session, "session closed by the other end"),
+                Err(error) => tracing::warn!(session, %error, "session broken"),
+            }
+            stop.run_until_cancelled(after_tunnel(relay, clean, standing))
+                .await;
+        }
+    }
+}
+
+/// A session's name and its traffic; `None` when there is none, after telling the client.
+async fn open<L>(mut local: L, standing: &Standing) -> Option<(String, Relay<L, GuardStream>)>
+where
+    L: AsyncRead + AsyncWrite + Unpin,
+{
+    let first = first_bytes(&mut local).await?;
     let tunnel = match standing.open(&first).await {
         Ok(tunnel) => tunnel,
-        Err(error) => return refuse(local, &first, &error).await,
+        Err(error) => {
+            refuse(local, &first, &error, standing).await;
+            return None;
+        }
     };
     let session = tunnel.accepted.session;
     tracing::info!(
@@ -42,25 +74,15 @@ where
         role = tunnel.accepted.role,
         "session open"
     );
-    let mut relay = Relay::new(local, tunnel.stream, &first);
-    let end = relay.run().await;
-    match end {
-        End::Client => tracing::info!(session, "session closed by the client"),
-        End::Tunnel(result) => {
-            let clean = result.is_ok();
-            match result {
-                Ok(()) => tracing::info!(session, "session closed by the other end"),
-                Err(error) => tracing::warn!(session, %error, "session broken"),
-            }
-            after_tunnel(relay, clean, standing).await;
-        }
-    }
+    Some((session, Relay::new(local, tunnel.stream, &first)))
 }
 
 /// The tunnel has ended and the client is there.
 ///
 /// A guard that cuts and a Houdini that closes look alike. So unless the client is about to
-/// leave anyway, the guard is asked for its verdict now.
+/// leave anyway, the guard is asked for its verdict now. A refusal is told to every call from
+/// now on. Otherwise whoever waits for an answer is told, and who does not wait sees the end
+/// of the connection as rpyc alone would have shown it.
 async fn after_tunnel<L, T>(relay: Relay<L, T>, clean: bool, standing: &Standing)
 where
     L: AsyncRead + AsyncWrite + Unpin,
@@ -75,42 +97,54 @@ where
     match standing.ask(Instant::now(), relay.family()).await {
         Answer::No(reason) if reason.refused => {
             tracing::warn!(reason = reason.sentence, "the guard ended the session");
-            let orphan = relay.orphan();
-            telling::refuse_from_now_on(orphan, reason.class, &reason.explained()).await;
+            let (orphan, text) = (relay.orphan(), reason.explained());
+            let telling = telling::refuse_from_now_on(orphan, reason.class, &text);
+            stay(standing.without_session(), STAY, telling).await;
         }
-        answer if relay.has_outstanding() => {
+        answer => {
             let text = lost(standing, answer);
-            tracing::warn!(reason = text, "calls without an answer were told so");
-            telling::last_words(relay.orphan(), ExceptionClass::EofError, &text).await;
+            tracing::warn!(reason = text, "the session ended");
+            if clean && !relay.call_waits() {
+                return relay.finish().await;
+            }
+            let telling = telling::last_words(relay.orphan(), ExceptionClass::EofError, &text);
+            stay(standing.without_session(), STAY, telling).await;
         }
-        _ if clean => relay.finish().await,
-        _ => {}
     }
 }
 
 fn lost(standing: &Standing, answer: Answer) -> String {
     let guard = standing.route().guard.name();
-    let hint = "connect again; what the script held of that session is gone";
-    match answer {
-        Answer::Welcome => format!(
-            "the session with Houdini behind {guard} was lost before this call was answered \
-             (the guard is there and would open a new one)\nhint: {hint}"
-        ),
-        Answer::No(Reason { sentence, .. }) => format!(
-            "the session with Houdini behind {guard} was lost before this call was answered: \
-             {sentence}\nhint: {hint}"
-        ),
+    let why = match answer {
+        Answer::Welcome => " (the guard is there and would open a new one)".into(),
+        Answer::No(Reason { sentence, .. }) => format!(": {sentence}"),
+    };
+    format!(
+        "the session with Houdini behind {guard} was lost before this call was answered{why}\n\
+         hint: connect again; what the script held of that session is gone"
+    )
+}
+
+/// Goes on `telling` a client without a session for up to `limit`, counted in `clients`.
+async fn stay(clients: &TaskTracker, limit: Duration, telling: impl Future<Output = ()>) {
+    let counted = clients.token();
+    let count = clients.len();
+    tracing::debug!(count, "local clients without a session");
+    if timeout(limit, telling).await.is_err() {
+        tracing::info!("a local client without a session stayed for too long and was closed");
     }
+    drop(counted);
 }
 
 /// Tells a client that never had a session why.
-async fn refuse<L>(local: L, first: &[u8], error: &TunnelError)
+async fn refuse<L>(local: L, first: &[u8], error: &TunnelError, standing: &Standing)
 where
     L: AsyncRead + AsyncWrite + Unpin,
 {
     tracing::warn!(%error, hint = error.hint().unwrap_or_default(), "no session");
     let refuser = Refuser::new(error.exception_class(), error.explained());
-    telling::answer(local, refuser, first).await;
+    let telling = telling::answer(local, refuser, first);
+    stay(standing.without_session(), STAY, telling).await;
 }
 
 /// Waits for the client to speak; `None` when it does not speak rpyc, after telling it so.
@@ -146,4 +180,22 @@ where
         Err(_) => tracing::warn!("refused: a client on the local port that stopped half-way"),
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_without_a_session_is_counted_and_does_not_stay_for_ever() {
+        let clients = TaskTracker::new();
+        let telling = async {
+            assert_eq!(clients.len(), 1);
+            pending().await
+        };
+        stay(&clients, Duration::from_millis(10), telling).await;
+        assert_eq!(clients.len(), 0);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rpyc::{ExceptionClass, Family};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::explain::Explain as _;
 use crate::profile::Route;
@@ -26,6 +27,7 @@ pub struct Standing {
     route: Route,
     last: Mutex<Option<(Instant, Answer)>>,
     turns: Semaphore,
+    without_session: TaskTracker,
 }
 
 /// What came out.
@@ -78,12 +80,18 @@ impl Standing {
             route,
             last: Mutex::new(None),
             turns: Semaphore::new(TURNS),
+            without_session: TaskTracker::new(),
         }
     }
 
     /// The route.
     pub fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// Counts the local clients that are there and have no session, or none any more.
+    pub fn without_session(&self) -> &TaskTracker {
+        &self.without_session
     }
 
     /// A new session, with `first` as its first bytes.

@@ -25,10 +25,20 @@ pub enum NotOurs {
 /// # Errors
 /// [`NotOurs`] when it is not, and when that cannot be told.
 #[cfg(target_os = "linux")]
-pub fn check_owner(peer: SocketAddr, here: SocketAddr) -> Result<(), NotOurs> {
-    let rows = super::sockets::all().map_err(NotOurs::Table)?;
+pub async fn check_owner(peer: SocketAddr, here: SocketAddr) -> Result<(), NotOurs> {
     let uid = rustix::process::geteuid().as_raw();
-    check_among(&rows, peer, here, uid)
+    match super::sock_diag::find(peer, here) {
+        Ok(row) => check_among(row.as_slice(), peer, here, uid),
+        Err(error) => {
+            tracing::debug!(%error, "a single socket cannot be asked for: reading all");
+            // The table is made up while it is read, which takes its time.
+            let rows = tokio::task::spawn_blocking(super::sockets::all)
+                .await
+                .unwrap_or_else(|error| Err(error.into()))
+                .map_err(NotOurs::Table)?;
+            check_among(&rows, peer, here, uid)
+        }
+    }
 }
 
 /// Is the client at `peer`, connected to us at `here`, of the user that runs this process?
@@ -36,7 +46,7 @@ pub fn check_owner(peer: SocketAddr, here: SocketAddr) -> Result<(), NotOurs> {
 /// # Errors
 /// Always: this platform has no table of sockets that names users.
 #[cfg(not(target_os = "linux"))]
-pub fn check_owner(_: SocketAddr, _: SocketAddr) -> Result<(), NotOurs> {
+pub async fn check_owner(_: SocketAddr, _: SocketAddr) -> Result<(), NotOurs> {
     Err(NotOurs::Table(io::ErrorKind::Unsupported.into()))
 }
 

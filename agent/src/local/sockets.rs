@@ -26,6 +26,16 @@ pub(super) enum State {
     Other,
 }
 
+impl State {
+    pub(super) fn from_number(number: u8) -> Self {
+        match number {
+            0x01 | 0x04 | 0x05 | 0x08 => Self::Connected,
+            0x0A => Self::Listening,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// All sockets of this network namespace.
 #[cfg(target_os = "linux")]
 pub(super) fn all() -> std::io::Result<Vec<Row>> {
@@ -52,11 +62,7 @@ fn row(line: &str) -> Option<Row> {
     Some(Row {
         local: address(local)?,
         remote: address(remote)?,
-        state: match state {
-            "01" | "04" | "05" | "08" => State::Connected,
-            "0A" => State::Listening,
-            _ => State::Other,
-        },
+        state: State::from_number(u8::from_str_radix(state, 16).ok()?),
         uid: uid.parse().ok()?,
         inode: inode.parse().ok()?,
     })

@@ -97,7 +97,8 @@ async fn a_cut_leaves_the_calls_without_an_answer() {
     server.write_all(some).await.unwrap();
     drop(server);
     assert!(matches!(relay.run().await, End::Tunnel(_)));
-    assert!(relay.can_be_told() && relay.has_outstanding() && !relay.client_is_leaving());
+    assert!(relay.can_be_told() && !relay.client_is_leaving());
+    assert!(relay.call_waits());
     let orphan = relay.orphan();
     assert_eq!(
         orphan.outstanding.iter().map(|h| h.seq).collect::<Vec<_>>(),
@@ -141,5 +142,24 @@ async fn a_client_that_asks_to_close_is_leaving() {
     let close = rpyc::frame::encode(&[0x12, 0x51, 0x50, 0x11, 0x52, 0x02]);
     let (_client, relay, _server) = relay(&close);
     assert!(relay.client_is_leaving());
-    assert!(!relay.has_outstanding());
+    assert!(!relay.call_waits());
+}
+
+#[tokio::test]
+async fn a_name_that_was_dropped_is_no_call() {
+    let del = rpyc::frame::encode(&[0x12, 0x51, 0x50, 0x11, 0x5f, 0x02]);
+    let (_client, relay, _server) = relay(&del);
+    assert!(!relay.call_waits());
+    assert_eq!(relay.orphan().outstanding.len(), 1);
+}
+
+#[tokio::test]
+async fn leaving_tells_the_server_and_waits_for_it_only_a_moment() {
+    let (_client, relay, mut server) = relay(b"");
+    let leaving = tokio::spawn(relay.leave());
+    let mut got = Vec::new();
+    server.read_to_end(&mut got).await.unwrap();
+    assert_eq!(got, b"");
+    // The server does not close.
+    leaving.await.unwrap();
 }

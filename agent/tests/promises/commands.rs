@@ -4,10 +4,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::spawn_blocking;
 
-use crate::world::{Client, World, reply};
+use crate::world::{Client, World, reply, request, until};
 
 fn agent(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hrpyc-agent"));
@@ -225,9 +225,19 @@ async fn connect_serves_and_ends_with_0_when_told_to_stop() {
     let mut houdini = world.houdini().await;
     houdini.write_all(&reply(0)).await.unwrap();
     assert_eq!(client.answer().await.0.seq, 0);
+    let houdini = tokio::spawn(async move {
+        let mut rest = Vec::new();
+        houdini.read_to_end(&mut rest).await.unwrap();
+        rest
+    });
     let code = spawn_blocking(move || connected.terminate()).await.unwrap();
     assert_eq!(code, Some(0));
     assert_eq!(client.end().await, b"");
+    assert_eq!(houdini.await.unwrap(), request(0));
+    until("the end of the session", || {
+        *world.guard.state.goodbyes.lock().unwrap() == [true]
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -248,5 +258,5 @@ async fn the_doctor_fails_when_something_is_wrong() {
         said.contains("FAILED  verdict      Your access ended."),
         "{said}"
     );
-    assert!(said.contains("hint: ask for a new invite"), "{said}");
+    assert_eq!(said.matches("ask for a new invite").count(), 1, "{said}");
 }

@@ -1,6 +1,7 @@
 //! A guard that does as it is told: real TLS and real messages, no policy.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) hellos: Mutex<Vec<Hello>>,
     pub(crate) requests: Mutex<Vec<Vec<u8>>>,
     pub(crate) renewals: AtomicUsize,
+    /// Sessions that the agent ended with a goodbye, and without.
+    pub(crate) goodbyes: Mutex<Vec<bool>>,
     cut: broadcast::Sender<bool>,
 }
 
@@ -131,6 +134,7 @@ impl Guard {
             hellos: Mutex::default(),
             requests: Mutex::default(),
             renewals: AtomicUsize::new(0),
+            goodbyes: Mutex::default(),
             cut: broadcast::channel(4).0,
         });
         let credentials = realm.credentials(&presented, Usage::Server, life);
@@ -321,7 +325,11 @@ async fn relay(mut tls: TlsStream<TcpStream>, state: &State) -> std::io::Result<
     });
     message::write(&mut tls, &accepted).await?;
     tokio::select! {
-        _ = copy_bidirectional(&mut tls, &mut upstream) => Ok(()),
+        result = copy_bidirectional(&mut tls, &mut upstream) => {
+            let goodbye = !result.is_err_and(|e| e.kind() == ErrorKind::UnexpectedEof);
+            state.goodbyes.lock().unwrap().push(goodbye);
+            Ok(())
+        }
         goodbye = cut.recv() => {
             if goodbye.unwrap() { tls.shutdown().await?; }
             Ok(())

@@ -1,9 +1,10 @@
 //! Who may use the local port.
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 use hrpyc_agent::Explain as _;
-use hrpyc_agent::local::{self, ListenError, check_owner};
+use hrpyc_agent::local::{self, ListenError, NotOurs, check_owner};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -87,8 +88,12 @@ async fn our_own_connection_is_ours() {
         .await
         .unwrap();
     let (server, peer) = listener.accept().await.unwrap();
-    check_owner(peer, server.local_addr().unwrap()).unwrap();
-    assert!(check_owner(server.local_addr().unwrap(), peer).is_ok());
+    let here = server.local_addr().unwrap();
+    check_owner(peer, here).await.unwrap();
+    check_owner(here, peer).await.unwrap();
+    let nobody = SocketAddr::new(peer.ip(), 1);
+    let error = check_owner(nobody, here).await.unwrap_err();
+    assert!(matches!(error, NotOurs::Nobody), "{error}");
     drop(client);
 }
 

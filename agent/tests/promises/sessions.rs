@@ -6,7 +6,7 @@ use wire::Code;
 use wire::hello::Wanted;
 
 use crate::guard::Mood;
-use crate::world::{Client, World, reply, request, until};
+use crate::world::{Client, World, close, reply, request, until};
 
 #[tokio::test]
 async fn bytes_pass_and_half_close_is_kept() {
@@ -145,6 +145,51 @@ async fn a_call_that_waits_when_houdini_dies_raises_eof_and_the_connection_ends(
         "{text}"
     );
     assert_eq!(client.end().await, b"");
+}
+
+#[tokio::test]
+async fn an_idle_client_whose_houdini_died_sees_the_connection_end() {
+    for mood in [Mood::Accept, Mood::HangUp] {
+        let world = World::new().await;
+        let port = world.serve().await;
+        let (mut client, mut houdini) = world.session(port).await;
+        houdini.write_all(&reply(0)).await.unwrap();
+        client.answer().await;
+        world.guard.set_mood(mood);
+        drop(houdini);
+        assert_eq!(client.end().await, b"");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_client_whose_guard_was_cut_off_may_still_close() {
+    let world = World::new().await;
+    let port = world.serve().await;
+    let (mut client, mut houdini) = world.session(port).await;
+    houdini.write_all(&reply(0)).await.unwrap();
+    client.answer().await;
+    world.guard.cut(false);
+    until("the question why", || {
+        world.guard.state.hellos.lock().unwrap().len() == 2
+    })
+    .await;
+    client.stream.write_all(&close(1)).await.unwrap();
+    assert_eq!(client.end().await, b"");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_rpyc_may_end_first() {
+    let world = World::new().await;
+    let port = world.serve().await;
+    let (mut client, mut houdini) = world.session(port).await;
+    houdini.write_all(b"the end").await.unwrap();
+    houdini.shutdown().await.unwrap();
+    assert_eq!(client.end().await, b"the end");
+    client.ask(1).await;
+    client.stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    houdini.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, request(1));
 }
 
 #[tokio::test]

@@ -114,6 +114,11 @@ pub(crate) fn request(seq: u8) -> Vec<u8> {
     rpyc::frame::encode(&[0x12, 0x51, 0x50 + seq, 0x11, 0x53, 0x02, 0, 0])
 }
 
+/// What a client sends when it closes.
+pub(crate) fn close(seq: u8) -> Vec<u8> {
+    rpyc::frame::encode(&[0x12, 0x51, 0x50 + seq, 0x11, 0x52, 0x02, 0, 0])
+}
+
 /// An answer with the value None.
 pub(crate) fn reply(seq: u8) -> Vec<u8> {
     rpyc::frame::encode(&[0x12, 0x52, 0x50 + seq, 0x11, 0x51, 0x00])
