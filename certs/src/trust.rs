@@ -109,6 +109,7 @@ pub struct Grant {
     /// The networks to come from; empty for any.
     pub from: Vec<IpNet>,
     /// When access ends, if it does.
+    #[serde(with = "wire::moment::optional", default)]
     pub access_until: Option<Zoned>,
     /// The sequence of the first grant or of the last revocation. Certificates and tokens
     /// of a lower one are worthless.

@@ -131,7 +131,7 @@ async fn serve_renewal(mut session: RenewalSession, mut attempt: Attempt, guard:
         }
     };
     attempt.knows(peer.leaf());
-    if let Err(denial) = guard.renewals.spend(&peer.leaf().identity) {
+    if let Err(denial) = guard.renewals.spend(peer.leaf()) {
         enrolment::refuse_renewal(&mut session, &denial).await;
         return refused(guard, attempt, &denial);
     }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
-use wire::{Code, Identity};
+use wire::Code;
+use wire::leaf::Leaf;
 
 use crate::denial::Denial;
 
@@ -237,14 +238,15 @@ fn crowded() -> Denial {
     )
 }
 
-/// How often one identity may renew: a burst, and then one in each interval.
+/// How often one device may renew within a minute.
 const RENEWALS: usize = 30;
 const RENEWAL_WINDOW: Duration = Duration::from_secs(60);
 
-/// Bounds the renewals of each identity, each of which the store keeps.
+/// Bounds the renewals of each device, each of which the store keeps. A device is a key; how
+/// many an identity has is decided by invites.
 #[derive(Debug, Default)]
 pub struct Renewals {
-    recent: Mutex<HashMap<Identity, (Instant, usize)>>,
+    recent: Mutex<HashMap<[u8; 32], (Instant, usize)>>,
 }
 
 impl Renewals {
@@ -252,21 +254,19 @@ impl Renewals {
     ///
     /// # Errors
     /// A denial when there were too many in the last minute.
-    pub fn spend(&self, identity: &Identity) -> Result<(), Denial> {
+    pub fn spend(&self, peer: &Leaf) -> Result<(), Denial> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.retain(|_, (since, _)| since.elapsed() < RENEWAL_WINDOW);
-        let (_, count) = recent
-            .entry(identity.clone())
-            .or_insert((Instant::now(), 0));
+        let (_, count) = recent.entry(peer.key_digest).or_insert((Instant::now(), 0));
         *count += 1;
         if *count > RENEWALS {
             return Err(Denial::new(
                 Code::TooManyRenewals,
                 format!(
-                    "{} has renewed {RENEWALS} times within a minute.",
-                    identity.shorthand()
+                    "This device of {} has renewed {RENEWALS} times within a minute.",
+                    peer.identity.shorthand()
                 ),
-                "Wait a minute; an agent renews once in half an hour.",
+                "Wait a minute, and look at the device's clock: an agent renews once in half an hour.",
             ));
         }
         Ok(())
@@ -275,6 +275,8 @@ impl Renewals {
 
 #[cfg(test)]
 mod tests {
+    use wire::leaf::{Fingerprint, Serial};
+
     use super::*;
 
     const SOON: Duration = Duration::from_millis(20);
@@ -351,17 +353,23 @@ mod tests {
     }
 
     #[test]
-    fn one_identity_cannot_renew_without_end() {
+    fn one_device_cannot_renew_without_end_and_holds_up_no_other() {
         let renewals = Renewals::default();
-        let alice: Identity = "spiffe://studio.example/artist/alice".parse().unwrap();
-        let bob: Identity = "spiffe://studio.example/artist/bob".parse().unwrap();
+        let device = |key: u8| Leaf {
+            identity: "spiffe://studio.example/service/farm".parse().unwrap(),
+            serial: Serial::from_bytes(&[key]),
+            not_before: jiff::Timestamp::UNIX_EPOCH,
+            not_after: jiff::Timestamp::UNIX_EPOCH,
+            fingerprint: Fingerprint([key; 32]),
+            key_digest: [key; 32],
+        };
         for _ in 0..RENEWALS {
-            renewals.spend(&alice).unwrap();
+            renewals.spend(&device(1)).unwrap();
         }
         assert_eq!(
-            renewals.spend(&alice).unwrap_err().code,
+            renewals.spend(&device(1)).unwrap_err().code,
             Code::TooManyRenewals
         );
-        renewals.spend(&bob).unwrap();
+        renewals.spend(&device(2)).unwrap();
     }
 }

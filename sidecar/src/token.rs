@@ -7,9 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation};
+use wire::Code;
 use wire::hello::Hello;
 use wire::token::{Claims, Confirmation, MAX_LENGTH, TYPE, audience, issuer};
-use wire::{Code, Identity};
 
 use crate::denial::Denial;
 use crate::identity::{VerifiedPeer, day_and_time};
@@ -39,11 +39,6 @@ impl VerifiedToken {
     /// The role at the time of issue.
     pub fn role(&self) -> &str {
         &self.claims.role
-    }
-
-    /// Whom it names; the same as the peer.
-    pub fn subject(&self) -> &Identity {
-        &self.claims.sub
     }
 }
 

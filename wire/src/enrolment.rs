@@ -75,6 +75,7 @@ pub struct Issued {
     /// The role of the grant. Empty for a guard.
     pub role: String,
     /// When access ends, if it does.
+    #[serde(with = "crate::moment::optional", default)]
     pub access_until: Option<Zoned>,
     /// The guards of this authority, by name.
     pub guards: Vec<GuardAddress>,

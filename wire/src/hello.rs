@@ -75,6 +75,7 @@ pub struct Accepted {
     /// The upstream it reached.
     pub upstream: String,
     /// When access ends, if it does.
+    #[serde(with = "crate::moment::optional", default)]
     pub access_until: Option<Zoned>,
 }
 

@@ -12,6 +12,7 @@ pub mod invite;
 pub mod keypair;
 pub mod leaf;
 pub mod message;
+pub mod moment;
 pub mod refusal;
 pub mod secret;
 pub mod tls;

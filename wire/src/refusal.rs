@@ -189,7 +189,7 @@ codes! {
     InviteExpired = "invite-expired", Enrolment;
     /// The invite was revoked.
     InviteRevoked = "invite-revoked", Enrolment;
-    /// This identity renews too often.
+    /// This device renews too often.
     TooManyRenewals = "too-many-renewals", Enrolment;
     /// The certificate request cannot be used.
     RequestInvalid = "request-invalid", Enrolment;

@@ -23,6 +23,7 @@ pub struct Credentials {
     /// The role of the grant at the last renewal.
     pub role: String,
     /// When access ends, if it does.
+    #[serde(with = "wire::moment::optional", default)]
     pub access_until: Option<Zoned>,
     /// The guards of the authority.
     pub guards: Vec<GuardAddress>,
