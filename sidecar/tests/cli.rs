@@ -112,3 +112,32 @@ fn an_existing_directory_without_keys_is_never_made_into_an_authority() {
         "nothing was added"
     );
 }
+
+#[test]
+fn the_example_and_the_documented_configuration_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let example = root.join("deploy/guard.toml");
+    let seen = guard(&["config", "check", "--config", example.to_str().unwrap()]);
+    assert!(seen.starts_with("exit: 0\n"), "{seen}");
+
+    let page = std::fs::read_to_string(root.join("docs/configuration.md")).unwrap();
+    let block = page
+        .split("```toml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    // What is commented out must be right as well.
+    let all: String = block
+        .lines()
+        .map(|line| line.strip_prefix("# ").unwrap_or(line).to_owned() + "\n")
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("guard.toml"), all).unwrap();
+    let seen = in_folder(
+        folder.path(),
+        &["config", "check", "--config", "DIR/guard.toml"],
+    );
+    assert!(seen.starts_with("exit: 0\n"), "{seen}");
+}
