@@ -29,7 +29,7 @@ use crate::{connection, follow, join, ports, watch};
 /// unanswered for this long.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How often exposed ports, certificates and counted failures are looked at.
-const HOUSEKEEPING: Duration = Duration::from_secs(30);
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How long followers may take to hear of the last changes.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How long sessions may take to end once they are told to.

@@ -270,8 +270,9 @@ pub async fn announce(opened: Arc<Opened>, config: Config, listening: SocketAddr
         .flat_map(|upstream| upstream.all())
         .take(PROBED);
     for (place, houdini) in houdinis.enumerate() {
+        let wanted = config.upstream_user.clone();
         probes.spawn(async move {
-            let described = describe(&houdini).await;
+            let described = describe(&houdini, wanted.as_deref()).await;
             (place, format!("  Houdini at   {houdini}: {described}\n"))
         });
     }
@@ -350,7 +351,7 @@ fn shell_word(path: &Path) -> String {
 }
 
 /// What answers at a Houdini's address, and whose it is.
-async fn describe(houdini: &Houdini) -> String {
+async fn describe(houdini: &Houdini, wanted: Option<&str>) -> String {
     let mut stream = match timeout(PROBE_TIME, connect_to_probe(houdini)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
@@ -361,6 +362,14 @@ async fn describe(houdini: &Houdini) -> String {
         Err(_) => return "does not accept: busy, perhaps cooking".into(),
     };
     let owner = stream.owner().await;
+    if let Some(wanted) = wanted
+        && owner.as_ref().is_none_or(|owner| !owner.is(wanted))
+    {
+        let found = owner.map_or("a user that cannot be told".into(), |owner| {
+            owner.to_string()
+        });
+        return format!("WARNING: it belongs to {found}, not to {wanted}; sessions are refused");
+    }
     let answer = match timeout(PROBE_TIME, ask(&mut stream)).await {
         Ok(Ok(Some(Verdict::Rpyc(rpyc::Family::Classic)))) => "rpyc 5 or older answers".into(),
         Ok(Ok(Some(Verdict::Rpyc(rpyc::Family::Six)))) => "rpyc 6 answers".into(),

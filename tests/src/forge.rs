@@ -7,7 +7,9 @@
 pub mod certificate;
 pub mod client;
 pub mod enrol;
+pub mod foreign;
 pub mod impostor;
+pub mod loss;
 pub mod site;
 pub mod store;
 pub mod token;

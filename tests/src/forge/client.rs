@@ -1,7 +1,7 @@
 //! A client that presents what it likes, says what it likes, and tells what came back.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -263,8 +263,12 @@ pub async fn try_plain(guard: SocketAddr, bytes: &[u8]) -> Attempt {
 
 /// A TCP connection to the guard, and the client's end of it.
 pub async fn connect(guard: SocketAddr, from: Option<IpAddr>) -> (TcpStream, SocketAddr) {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    let own = SocketAddr::new(from.unwrap_or_else(|| [127, 0, 0, 1].into()), 0);
+    let (socket, loopback) = match guard {
+        SocketAddr::V4(_) => (TcpSocket::new_v4(), IpAddr::from(Ipv4Addr::LOCALHOST)),
+        SocketAddr::V6(_) => (TcpSocket::new_v6(), IpAddr::from(Ipv6Addr::LOCALHOST)),
+    };
+    let socket = socket.expect("a socket");
+    let own = SocketAddr::new(from.unwrap_or(loopback), 0);
     socket.bind(own).expect("a loopback address");
     let tcp = timeout(DEADLINE, socket.connect(guard))
         .await

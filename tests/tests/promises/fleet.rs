@@ -1,6 +1,9 @@
 //! A second workstation under the first one's authority: one invite for each artist, one
 //! revocation for all guards.
 
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use e2e::forge::certificate::fresh_key;
@@ -14,52 +17,108 @@ use wire::Code;
 use wire::tls::ALPN_FOLLOW;
 
 /// The second workstation.
-struct Second {
+pub(crate) struct Second {
     guard: Guard,
     upstream: Upstream,
+    state: PathBuf,
 }
 
 impl Second {
     async fn join(site: &Site) -> Self {
-        let upstream = Upstream::echo();
         let address = free_address().unwrap();
-        let code = guard_invite(site);
-        let state = site.trial.folder().join("ws13");
-        let (listen, up) = (address.to_string(), upstream.address().to_string());
-        let mut command = site.trial.command("hrpyc-guard").unwrap();
-        command
-            .args(["join", "-", "--advertise", &listen])
-            .arg("--state-dir")
-            .arg(&state);
-        let joined = run_with_input(&mut command, &code).unwrap();
+        let code = guard_invite(site, site.address());
+        let joined = run_with_input(&mut join_command(site, "-", address), &code).unwrap();
         joined.success().unwrap_or_else(|e| panic!("{e}"));
+        Self::start(site, address)
+    }
+
+    /// Starts it where it has joined.
+    pub(crate) fn start(site: &Site, address: SocketAddr) -> Self {
+        let upstream = Upstream::echo();
+        let state = second_state(site);
+        let guard = Self::launch(site, address, &upstream, &state);
+        Self {
+            guard,
+            upstream,
+            state,
+        }
+    }
+
+    fn launch(site: &Site, address: SocketAddr, upstream: &Upstream, state: &Path) -> Guard {
         let mut command = site.trial.command("hrpyc-guard").unwrap();
         command
-            .args(["--listen", &listen, "--upstream", &up])
+            .args(["--listen", &address.to_string()])
+            .args(["--upstream", &upstream.address().to_string()])
             .arg("--state-dir")
-            .arg(&state);
-        let guard = Guard::start(&mut command).unwrap_or_else(|e| panic!("{e}"));
-        Self { guard, upstream }
+            .arg(state);
+        Guard::start(&mut command).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Stops it in order, and starts it again.
+    fn restart(&mut self, site: &Site) {
+        self.guard.process.terminate();
+        self.guard.process.wait().unwrap();
+        self.guard = Self::launch(site, self.guard.address, &self.upstream, &self.state);
     }
 
     fn client(&self, who: &Member) -> Client {
         Client::new(self.guard.address, Some(&who.credentials))
     }
+
+    /// Waits until somebody is refused with this code, and checks that nothing is dialled
+    /// from then on.
+    async fn refuses(&self, who: &Member, code: Code) {
+        let (client, words) = (self.client(who), hello(&who.token));
+        let end = Instant::now() + DEADLINE;
+        while let Ok(mut session) = client.open(&words).await {
+            let _ = session.ping().await;
+            assert!(Instant::now() < end, "they are let in all the time");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let before = self.upstream.accepted();
+        for _ in 0..5 {
+            let attempt = client.try_hello(&words).await;
+            let Came::Refused(refusal, true) = attempt.came else {
+                panic!("{attempt:?}");
+            };
+            assert_eq!(refusal.code, code.as_str(), "{refusal:?}");
+        }
+        assert_eq!(self.upstream.accepted(), before);
+    }
+}
+
+/// The second workstation's state directory.
+pub(crate) fn second_state(site: &Site) -> PathBuf {
+    site.trial.folder().join("ws13")
+}
+
+/// `hrpyc-guard join CODE`, on the second workstation.
+pub(crate) fn join_command(site: &Site, code: &str, advertise: SocketAddr) -> Command {
+    let mut command = site.trial.command("hrpyc-guard").unwrap();
+    command
+        .args(["join", code, "--advertise", &advertise.to_string()])
+        .arg("--state-dir")
+        .arg(second_state(site));
+    command
 }
 
 /// An invite for the second workstation. Guards have no role.
-fn guard_invite(site: &Site) -> String {
-    let address = site.address().to_string();
+pub(crate) fn guard_invite(site: &Site, authority: SocketAddr) -> String {
+    let address = authority.to_string();
     let printed = site.certs(&["invite", "guard/ws13", "--guard", &address]);
     printed["code"].as_str().unwrap().to_owned()
 }
 
 /// Lets somebody in at the second guard, which may learn of them a moment later.
-async fn open(second: &Second, who: &Member) -> Session {
+pub(crate) async fn open(second: &Second, who: &Member) -> Session {
     let end = Instant::now() + DEADLINE;
     loop {
         match second.client(who).open(&hello(&who.token)).await {
-            Ok(session) => return session,
+            // An echo shows that the upstream has counted it.
+            Ok(mut session) => {
+                session.ping().await.expect("the upstream answers");
+                return session;
+            }
             Err(attempt) => assert!(
                 Instant::now() < end,
                 "{attempt:?}\n{}",
@@ -163,7 +222,7 @@ async fn an_artists_invite_does_not_make_a_guard() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guards_invite_does_not_make_an_artist() {
     let site = Site::start();
-    let code = guard_invite(&site);
+    let code = guard_invite(&site, site.address());
     let mut command = site.trial.agent_command("alice").unwrap();
     let refused = run_with_input(command.args(["join", "-"]), &code).unwrap();
     let refused = refused.with_code(1).unwrap_or_else(|e| panic!("{e}"));
@@ -244,4 +303,31 @@ async fn a_revoked_guard_may_not_follow_the_store() {
     let attempt = follower.try_silence().await;
     let record = site.assert_recorded(&attempt, Code::CertificateRevoked, before);
     assert!(record["identity"].as_str().unwrap().ends_with("guard/ws13"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_guard_that_starts_without_its_authority_lets_nobody_in_until_it_is_back() {
+    let mut site = Site::start();
+    let alice = site.member("alice").await;
+    let mut second = Second::join(&site).await;
+    open(&second, &alice).await;
+    site.stop();
+    second.restart(&site);
+    second.refuses(&alice, Code::StoreUnavailable).await;
+    site.start_again();
+    open(&second, &alice).await.ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_new_gets_in_at_a_revoked_guard() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    let mut second = Second::join(&site).await;
+    open(&second, &alice).await;
+    site.certs(&["revoke", "guard/ws13", "--why", "stolen workstation"]);
+    second.refuses(&alice, Code::StoreUnavailable).await;
+    // Nor when it is started anew, and the authority's own guard is as before.
+    second.restart(&site);
+    second.refuses(&alice, Code::StoreUnavailable).await;
+    site.open(&alice).await;
 }

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::forge::client::{Client, Session, connect, hello};
-use e2e::forge::enrol::Member;
+use e2e::forge::client::{Came, Client, Session, connect, hello};
+use e2e::forge::enrol::{Member, renew};
 use e2e::forge::site::Site;
+use tokio::io::AsyncReadExt as _;
 use wire::Code;
 
 /// Waits until a place that was given up can be taken again.
@@ -134,5 +135,85 @@ async fn failures_of_a_known_person_do_not_count_against_the_address() {
         let attempt = client.try_hello(&hello("")).await;
         site.assert_refused(&attempt, Code::TokenMissing, before);
     }
+    site.open(&alice).await;
+}
+
+/// Waits for the record of a session's end, and gives its reason.
+fn reason(site: &Site, session: &Session) -> String {
+    let id = session.accepted.session.as_str();
+    let closed = site
+        .trial
+        .wait_for_record(|record| record["event"] == "closed" && record["session"] == id)
+        .unwrap();
+    closed["reason"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_which_nothing_is_sent_is_ended_after_the_idle_time() {
+    let site = Site::configured("[limits]\nidle_timeout = \"1s\"\n");
+    let (alice, bob) = (site.member("alice").await, site.member("bob").await);
+    let start = Instant::now();
+    let mut idle = site.open(&alice).await;
+    let mut busy = site.open(&bob).await;
+    let traffic = tokio::spawn(async move {
+        while start.elapsed() < Duration::from_secs(4) {
+            busy.ping().await.expect("a busy session goes on");
+        }
+        busy
+    });
+    let mut rest = Vec::new();
+    let end = idle.stream.read_to_end(&mut rest);
+    let end = tokio::time::timeout(e2e::programs::DEADLINE, end).await;
+    assert!(end.is_ok(), "an idle session lives on");
+    let lived = start.elapsed();
+    assert!(lived >= Duration::from_millis(900), "cut after {lived:?}");
+    assert!(rest.is_empty(), "{rest:?}");
+    assert_eq!(reason(&site, &idle), Code::SessionIdle.as_str());
+    // What is sent keeps a session alive for longer than the idle time.
+    traffic.await.unwrap().ping().await.unwrap();
+    // And whoever was cut comes in again.
+    site.open(&alice).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_session_lives_on_unless_an_idle_time_is_set() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    let mut session = site.open(&alice).await;
+    let mut byte = [0];
+    let end = session.stream.read(&mut byte);
+    let end = tokio::time::timeout(Duration::from_secs(4), end).await;
+    assert!(end.is_err(), "an idle session was ended: {end:?}");
+    session.ping().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_renews_without_end_is_held_up_alone() {
+    const BOUND: usize = 500;
+    let site = Site::start();
+    let (alice, bob) = (site.member("alice").await, site.member("bob").await);
+    let laptop = site.member("alice").await;
+    let before = site.upstream.accepted();
+    let mut refused = None;
+    for _ in 0..BOUND {
+        let attempt = renew(site.address(), &alice.credentials, None).await;
+        if !matches!(attempt.came, Came::Issued(_)) {
+            refused = Some(attempt);
+            break;
+        }
+    }
+    let refused = refused.expect("somebody may renew without end");
+    let record = site.assert_recorded(&refused, Code::TooManyRenewals, before);
+    assert_eq!(record["identity"], alice.identity.to_string(), "{record}");
+    let Came::Refused(refusal, _) = &refused.came else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(refusal.code, Code::TooManyRenewals.as_str());
+    // Her other device and others renew, and what she has is as good as before.
+    for other in [&laptop, &bob] {
+        let attempt = renew(site.address(), &other.credentials, None).await;
+        assert!(matches!(attempt.came, Came::Issued(_)), "{attempt:?}");
+    }
+    site.open(&bob).await;
     site.open(&alice).await;
 }

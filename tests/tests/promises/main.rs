@@ -11,6 +11,8 @@ mod enrolment;
 mod fleet;
 mod hello;
 mod identity;
+mod ipv6;
+mod joining;
 mod limits;
 mod policy;
 mod relay;
@@ -19,6 +21,7 @@ mod shutdown;
 mod state_dir;
 mod tls;
 mod token;
+mod upstream;
 
 /// Says by name which test could not run here. It goes past the test harness, which would
 /// keep it to itself.

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use e2e::forge::client::{Attempt, Came, hello};
 use e2e::forge::enrol::Member;
 use e2e::forge::site::Site;
-use e2e::programs::poll;
+use e2e::programs::{Stream, Trial, poll};
 use rustix::process::Signal;
 use wire::Code;
+use wire::invite::Invite;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_session_goes_on_until_the_drain_is_over() {
@@ -152,4 +153,62 @@ async fn every_session_is_closed_in_the_audit_exactly_once() {
         assert_eq!(closed["bytes_up"], closed["bytes_down"], "{closed}");
         assert!(closed["seconds"].as_f64().is_some(), "{closed}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_of_a_broken_configuration_keeps_the_old_one_and_says_why() {
+    const OLD: &str = "[limits]\nsessions_per_identity = 1\n";
+    let mut site = Site::configured(OLD);
+    let alice = site.member("alice").await;
+    let mut session = site.open(&alice).await;
+    let path = site.trial.folder().join("guard.toml");
+    for (broken, said) in [
+        ("[limits\nsessions_per_identity = 5\n", "guard.toml"),
+        (
+            "[limits]\nsessions_per_identity = 5\nseshuns = 7\n",
+            "seshuns",
+        ),
+        (
+            "[limits]\nsessions_per_identity = 5\nhello_timeout = \"soon\"\n",
+            "hello_timeout",
+        ),
+    ] {
+        std::fs::write(&path, broken).unwrap();
+        let lines = site.guard().process.lines(Stream::Err).len();
+        site.guard().process.signal(Signal::HUP);
+        site.guard()
+            .process
+            .wait_for_line_after(Stream::Err, lines, said)
+            .unwrap_or_else(|e| panic!("{e}"));
+        let before = site.upstream.accepted();
+        let client = site.client(&alice.credentials);
+        let attempt = client.try_hello(&hello(&alice.token)).await;
+        site.assert_refused(&attempt, Code::TooManyForIdentity, before);
+        session.ping().await.unwrap();
+    }
+    // And a good one is taken up again.
+    std::fs::write(&path, "[limits]\nsessions_per_identity = 5\n").unwrap();
+    site.guard().process.signal(Signal::HUP);
+    let client = site.client(&alice.credentials);
+    let end = Instant::now() + e2e::programs::DEADLINE;
+    while let Err(attempt) = client.open(&hello(&alice.token)).await {
+        assert!(Instant::now() < end, "not taken up: {attempt:?}");
+    }
+}
+
+#[test]
+fn an_advertised_address_is_remembered_at_the_next_start() {
+    let trial = Trial::new().unwrap();
+    let advertised = |extra: &[&str]| {
+        let guard = trial.start_guard("127.0.0.1:1", extra).unwrap();
+        let code = trial.certs(&["invite", "alice", "--role", "full"]).unwrap();
+        drop(guard);
+        let invite: Invite = code["code"].as_str().unwrap().parse().unwrap();
+        invite.address
+    };
+    let (old, new) = ("ws12.studio.example:18812", "10.0.0.7:18813");
+    assert_eq!(advertised(&["--advertise", old]), old);
+    assert_eq!(advertised(&[]), old);
+    assert_eq!(advertised(&["--advertise", new]), new);
+    assert_eq!(advertised(&[]), new);
 }
