@@ -21,7 +21,7 @@ use wire::{Identity, Kind, Name, Secret, TrustDomain};
 pub use granting::{AccessEnd, Changes, Effect, InviteMade, InviteOrder};
 pub use issuing::{Bundle, Redemption};
 pub use listing::{Device, Entry, EntryState, InviteEntry, InviteState, ListedToken, Listing};
-pub use revoking::{Revoked, Target};
+pub use revoking::{Accepted, Revoked, Target};
 
 use crate::certificates::{LoadError, Signer, SubjectKey, p256_key};
 use crate::error::{IssueError, StateError, StoreError};
@@ -71,6 +71,9 @@ pub struct GuardCredentials {
     pub not_before: Timestamp,
     /// Last moment of the guard's certificate.
     pub not_after: Timestamp,
+    /// Why a certificate that is due was not renewed. It is valid still, and the next look
+    /// tries again.
+    pub not_renewed: Option<StateError>,
 }
 
 impl GuardCredentials {
@@ -205,10 +208,12 @@ impl Authority {
     }
 
     /// The chain and key of this directory's own guard. The certificate is issued anew
-    /// when two thirds of its life are over, and with a new key when it was revoked.
+    /// when two thirds of its life are over, and with a new key when it was revoked. When
+    /// that fails, the present one is good for the rest of its life.
     ///
     /// # Errors
-    /// [`StateError`] when the files or the store cannot be read or written.
+    /// [`StateError`] when the files or the store cannot be read, or there is no valid
+    /// certificate and none can be written.
     pub fn guard_credentials(&self, now: Timestamp) -> Result<GuardCredentials, StateError> {
         let _turn = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         let key_path = self.path.join(GUARD_KEY);
@@ -243,21 +248,42 @@ impl Authority {
             let is_revoked = key.is_some() || matches!(fate, Some((_, Some(_))));
             Ok((is_revoked, fate.is_some()))
         })?;
+        let mut present = present.filter(|_| is_known);
         if is_revoked {
+            present = None;
             key_pem = wire::keypair::generate()
                 .map_err(|e| crypto("make the guard's key", e))?
                 .pem;
             files::replace(&key_path, key_pem.expose().as_bytes())?;
             pair = p256_key(&key_pem).map_err(|e| crypto("read the guard's key", e))?;
             key = SubjectKey::from_pair(&pair).map_err(|e| crypto("read the guard's key", e))?;
-        } else if let Some((der, leaf)) = present.filter(|_| is_known)
+        } else if let Some((der, leaf)) = &present
             && !is_due(leaf.not_before, leaf.not_after, now)
         {
-            return self.credentials(der, &key_pem, &leaf);
+            return self.credentials(der.clone(), &key_pem, leaf);
         }
+        let (error, present) = match (self.renew_guard(&key, now), present) {
+            (Ok((der, leaf)), _) => return self.credentials(der, &key_pem, &leaf),
+            (Err(error), present) => (error, present),
+        };
+        match present.filter(|(_, leaf)| leaf.not_after > now) {
+            Some((der, leaf)) => Ok(GuardCredentials {
+                not_renewed: Some(error),
+                ..self.credentials(der, &key_pem, &leaf)?
+            }),
+            None => Err(error),
+        }
+    }
+
+    /// Issues a certificate to this directory's own guard and puts it in its place.
+    fn renew_guard(
+        &self,
+        key: &SubjectKey,
+        now: Timestamp,
+    ) -> Result<(CertificateDer<'static>, Leaf), StateError> {
         let signed = self
             .signer
-            .sign(&key, &self.guard, now)
+            .sign(key, &self.guard, now)
             .map_err(|e| crypto("issue the guard's certificate", e))?;
         self.store
             .write(|transaction| {
@@ -266,10 +292,10 @@ impl Authority {
                 Ok(records::add_certificate(transaction, &row)?)
             })
             .map_err(IssueError::into_state)?;
-        files::replace(&pem_path, signed.pem.as_bytes())?;
+        files::replace(&self.path.join(GUARD_CERTIFICATE), signed.pem.as_bytes())?;
         let der = CertificateDer::from_pem_slice(signed.pem.as_bytes())
             .map_err(|e| crypto("read the guard's certificate", e))?;
-        self.credentials(der, &key_pem, &signed.leaf)
+        Ok((der, signed.leaf))
     }
 
     fn credentials(
@@ -284,6 +310,7 @@ impl Authority {
                 .map_err(|e| crypto("read the guard's key", e))?,
             not_before: leaf.not_before,
             not_after: leaf.not_after,
+            not_renewed: None,
         })
     }
 

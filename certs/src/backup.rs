@@ -200,12 +200,8 @@ impl Authority {
         put(STORE, &copied?);
         for (name, what) in FILES.iter().chain(&[(STATE, "the description")]) {
             if *name != STORE {
-                put(
-                    name,
-                    files::read(&self.path().join(name), what)?
-                        .expose()
-                        .as_bytes(),
-                );
+                let bytes = files::read_bytes(&self.path().join(name), what)?;
+                put(name, bytes.expose());
             }
         }
         serde_json::to_string(&content).map_err(|e| crypto("write the backup", e))

@@ -17,6 +17,7 @@ use wire::Name;
 
 pub(crate) use arguments::Arguments;
 use arguments::{Command, InitArguments};
+pub(crate) use outcome::print_usage;
 use outcome::{Done, Failure};
 
 /// Does what was asked.

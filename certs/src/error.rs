@@ -238,6 +238,9 @@ pub enum IssueError {
         /// When.
         until: Box<Zoned>,
     },
+    /// The key of the request was revoked with its device.
+    #[error("the key of the certificate request was revoked with its device at {}: {}", .0.at, .0.why)]
+    KeyRevoked(Revocation),
     /// The certificate was revoked.
     #[error("the certificate was revoked at {}: {}", .0.at, .0.why)]
     CertificateRevoked(Revocation),

@@ -109,6 +109,14 @@ pub(crate) fn read(path: &Path, what: &'static str) -> Result<Secret<String>, St
     Ok(Secret::new(text))
 }
 
+/// As [`read`], for what need not be text.
+pub(crate) fn read_bytes(path: &Path, what: &'static str) -> Result<Secret<Vec<u8>>, StateError> {
+    check_file(path, what)?;
+    fs::read(path)
+        .map(Secret::new)
+        .map_err(io_error("read", path))
+}
+
 /// Makes a directory for its owner alone.
 pub(crate) fn make_directory(path: &Path) -> Result<(), StateError> {
     let mut builder = fs::DirBuilder::new();

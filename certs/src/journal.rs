@@ -105,8 +105,9 @@ impl Journal {
     /// All entries. A last line without its end was never reported as done and is left
     /// out.
     pub(crate) fn read(&self) -> Result<Vec<Entry>, StateError> {
-        let text = files::read(&self.path, WHAT)?;
-        parse(text.expose()).map_err(|line| StateError::Damaged {
+        // Bytes, because a line may have been cut within a character.
+        let bytes = files::read_bytes(&self.path, WHAT)?;
+        parse(bytes.expose()).map_err(|line| StateError::Damaged {
             path: self.path.clone(),
             why: format!("line {line} cannot be read"),
         })
@@ -125,11 +126,11 @@ impl Journal {
     fn try_append(&self, entries: &[Entry]) -> io::Result<()> {
         let mut file = OpenOptions::new().read(true).write(true).open(&self.path)?;
         file.lock()?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        let known = parse(&text).unwrap_or_default();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let known = parse(&bytes).unwrap_or_default();
         // An append that was cut short leaves part of a line.
-        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        let whole = whole_lines(&bytes).len();
         let mut lines = Vec::new();
         for entry in entries {
             if !known.iter().any(|other| other.id == entry.id) {
@@ -155,20 +156,26 @@ fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The entries of a journal's text, or the number of the first line that makes no sense.
-pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, usize> {
-    let whole = text.rfind('\n').map_or(0, |at| at + 1);
-    text[..whole]
-        .lines()
+/// The entries of a journal, or the number of the first line that makes no sense.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Entry>, usize> {
+    whole_lines(bytes)
+        .split(|byte| *byte == b'\n')
         .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(at, line)| serde_json::from_str(line).map_err(|_| at + 1))
+        .filter(|(_, line)| !line.trim_ascii().is_empty())
+        .map(|(at, line)| serde_json::from_slice(line).map_err(|_| at + 1))
         .collect()
 }
 
+/// Everything up to the last end of a line.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    &bytes[..end.map_or(0, |at| at + 1)]
+}
+
 /// The entries of a damaged journal that can still be read.
-pub(crate) fn salvage(text: &str) -> Vec<Entry> {
-    text.lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
+pub(crate) fn salvage(bytes: &[u8]) -> Vec<Entry> {
+    bytes
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
         .collect()
 }

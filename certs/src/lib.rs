@@ -22,9 +22,9 @@ mod trust;
 pub mod when;
 
 pub use authority::{
-    AccessEnd, Authority, Bundle, Changes, Device, Effect, Entry, EntryState, GuardCredentials,
-    InviteEntry, InviteMade, InviteOrder, InviteState, ListedToken, Listing, Redemption, Revoked,
-    Target,
+    Accepted, AccessEnd, Authority, Bundle, Changes, Device, Effect, Entry, EntryState,
+    GuardCredentials, InviteEntry, InviteMade, InviteOrder, InviteState, ListedToken, Listing,
+    Redemption, Revoked, Target,
 };
 pub use backup::{Backup, BackupError, Restored};
 pub use bundle::SHORTEST_PASSPHRASE;

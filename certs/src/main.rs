@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
+    let arguments = match cli::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return cli::print_usage(&error),
+    };
     let json = arguments.json;
     match cli::run(arguments) {
         Ok(done) => done.print(json),

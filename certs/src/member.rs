@@ -193,6 +193,7 @@ impl Member {
                 .map_err(|e| crypto("read the guard's key", e))?,
             not_before: leaf.not_before,
             not_after: leaf.not_after,
+            not_renewed: None,
         })
     }
 

@@ -9,10 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 use crate::error::{IssueError, StateError, StoreError};
@@ -299,18 +298,50 @@ impl Store {
             .map_err(|e| StoreError::from_sqlite(path, &e))
     }
 
-    /// Puts the content of another database in the place of this one's, as one change
-    /// that every process sees.
-    pub(crate) fn replace_with(&self, path: &Path) -> Result<(), StoreError> {
+    /// Puts the content of another store in the place of this one's, as one change that
+    /// every process sees. The other one was made knowing this one up to the sequence
+    /// `known`: what was revoked here since is revoked again, and any later change raises
+    /// the alarm with `why`. An alarm that stands goes on standing.
+    pub(crate) fn replace_with(
+        &self,
+        path: &Path,
+        known: u64,
+        why: &str,
+    ) -> Result<(), StoreError> {
         let _turn = lock(&self.writing);
         let (mut connection, file) = self.checkout()?;
-        let copied = copy_all(path, &mut connection);
+        let now = Timestamp::now();
+        let replaced = connection
+            .execute("ATTACH ?1 AS other", [path.to_string_lossy()])
+            .map_err(Abort::from)
+            .and_then(|_| {
+                run(&mut connection, |transaction| {
+                    let before = records::sequence(transaction)?;
+                    let alarm = records::alarm(transaction)?;
+                    let revocations = records::revocations(transaction)?;
+                    copy_tables(transaction)?;
+                    if let Some(alarm) = alarm {
+                        records::raise_alarm(transaction, now, alarm.seen, &alarm.why)?;
+                    }
+                    if before > known {
+                        records::raise_alarm(transaction, now, before, why)?;
+                    }
+                    records::merge(transaction, &revocations, now)?;
+                    // A running guard must see that something changed.
+                    let sequence = records::sequence(transaction)?.max(before) + 1;
+                    records::set_sequence(transaction, sequence)?;
+                    Ok(sequence)
+                })
+            });
+        // The other store goes with the connection.
         self.checkin(connection, file, false);
-        match copied.map_err(|e| self.failed(&e))? {
-            StepResult::Done => Ok(()),
-            _ => Err(StoreError::Busy {
-                path: self.path.clone(),
-            }),
+        match replaced {
+            Ok(sequence) => {
+                let _ = self.mark.raise(sequence);
+                Ok(())
+            }
+            Err(Abort::Sql(e)) => Err(self.failed(&e)),
+            Err(Abort::Issue(e)) => Err(e.into_store()),
         }
     }
 
@@ -416,19 +447,19 @@ impl Store {
     }
 }
 
-fn copy_all(from: &Path, to: &mut Connection) -> rusqlite::Result<StepResult> {
-    let from = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let backup = Backup::new(&from, to)?;
-    let deadline = Instant::now() + BUSY;
-    loop {
-        // All pages at once, so that no other process sees a part.
-        match backup.step(-1)? {
-            StepResult::Busy | StepResult::Locked if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            result => return Ok(result),
-        }
+/// Puts the rows of the attached store in the place of all rows. Row by row, because only
+/// that can happen in a transaction with what else must happen.
+fn copy_tables(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let tables: Vec<String> = transaction
+        .prepare("SELECT name FROM main.sqlite_schema WHERE type = 'table'")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for table in tables {
+        transaction.execute_batch(&format!(
+            "DELETE FROM main.{table}; INSERT INTO main.{table} SELECT * FROM other.{table}"
+        ))?;
     }
+    Ok(())
 }
 
 fn run<T>(
@@ -512,6 +543,61 @@ mod tests {
         store
             .write(|transaction| Ok(advance(transaction)?))
             .unwrap();
+    }
+
+    #[test]
+    fn what_is_revoked_while_the_store_is_replaced_stays_revoked() {
+        let (_directory, store) = store();
+        let other = copy_of(&store);
+        let known = store.sequence().unwrap();
+        // Another process has written the store, and not yet the journal.
+        let late = Entry {
+            id: "00ff".into(),
+            sequence: known + 1,
+            at: Timestamp::UNIX_EPOCH,
+            kind: crate::journal::EntryKind::Token,
+            subject: "0011".into(),
+            device: None,
+            why: "stolen".into(),
+        };
+        store
+            .write(|transaction| {
+                advance(transaction)?;
+                Ok(records::revoke(transaction, &late)?)
+            })
+            .unwrap();
+        store.replace_with(&other, known, "put back").unwrap();
+        assert!(store.sequence().unwrap() > known + 1);
+        let (alarm, revocations) = store
+            .read(|transaction| {
+                Ok((
+                    records::alarm(transaction)?,
+                    records::revocations(transaction)?,
+                ))
+            })
+            .unwrap();
+        assert_eq!(alarm.unwrap().why, "put back");
+        assert_eq!(revocations, [late]);
+    }
+
+    #[test]
+    fn an_alarm_that_stands_outlives_a_replacement() {
+        let (_directory, store) = store();
+        let other = copy_of(&store);
+        let known = store.sequence().unwrap();
+        store.alarm(40, "seen").unwrap();
+        store.replace_with(&other, known, "put back").unwrap();
+        let alarm = store
+            .read(|transaction| records::alarm(transaction))
+            .unwrap();
+        assert_eq!(alarm.unwrap().seen, 40);
+    }
+
+    fn copy_of(store: &Store) -> PathBuf {
+        let other = store.path.with_file_name("other.db");
+        files::create(&other, b"").unwrap();
+        store.copy_to(&other).unwrap();
+        other
     }
 
     #[test]

@@ -271,6 +271,15 @@ fn explain(error: &IssueError) -> Denial {
             ),
             "Ask your IT team; a new invite starts anew.",
         ),
+        IssueError::KeyRevoked(revocation) => (
+            Code::CertificateRevoked,
+            format!(
+                "This device's key was revoked on {}: {}.",
+                day_and_time(revocation.at),
+                revocation.why
+            ),
+            "Run hrpyc-agent leave NAME, so that a new key is made, and join with a new invite.",
+        ),
         IssueError::CertificateUnknown => (
             Code::CertificateUnknown,
             "The authority has no record of this certificate.".into(),
@@ -363,7 +372,8 @@ mod tests {
                 identity: identity(),
                 until: Box::new(until),
             },
-            IssueError::CertificateRevoked(revocation),
+            IssueError::CertificateRevoked(revocation.clone()),
+            IssueError::KeyRevoked(revocation),
             IssueError::CertificateUnknown,
             IssueError::CertificateExpired { at },
             IssueError::AddressMissing,

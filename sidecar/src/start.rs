@@ -200,10 +200,14 @@ impl Opened {
     /// # Errors
     /// [`StateError`].
     pub fn credentials(&self) -> Result<certs::GuardCredentials, StateError> {
-        match self {
+        let own = match self {
             Self::Authority { authority, .. } => authority.guard_credentials(Timestamp::now()),
             Self::Member { member, .. } => member.guard_credentials(),
+        }?;
+        if let Some(error) = &own.not_renewed {
+            tracing::warn!(%error, until = %own.not_after, "the guard's certificate is due and could not be renewed; it is tried again");
         }
+        Ok(own)
     }
 }
 

@@ -360,11 +360,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<CertificateRow, Abort> {
         if let Some(revocation) = records::key_revocation(transaction, &key.digest)? {
-            return Err(IssueError::Request(format!(
-                "its key was revoked with its device at {}: {}",
-                revocation.at, revocation.why
-            ))
-            .into());
+            return Err(IssueError::KeyRevoked(revocation).into());
         }
         let signed = self
             .signer

@@ -17,6 +17,9 @@ use crate::trust::{Grant, Revocation};
 /// The longest reason, in characters.
 const MAX_REASON: usize = 400;
 
+/// Why accepting a rollback revokes an invite.
+const MAYBE_USED: &str = "the store was rolled back, so it may have been used before";
+
 /// What is to be revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -28,6 +31,15 @@ pub enum Target {
     Token(String),
     /// One invite, by its id.
     Invite(String),
+}
+
+/// What accepting a rollback did.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The alarm that stood.
+    pub alarm: Alarm,
+    /// How many open invites were revoked.
+    pub invites: usize,
 }
 
 /// What a revocation did.
@@ -162,24 +174,47 @@ impl Authority {
     }
 
     /// Ends the rollback alarm, after somebody has looked. The sequence is raised far
-    /// above all that was seen, so that nothing of the lost time is taken for new. Returns
-    /// the alarm that stood.
+    /// above all that was seen, so that nothing of the lost time is taken for new. Open
+    /// invites are revoked: each may have been used in the lost time.
     ///
     /// # Errors
     /// [`IssueError::NoAlarm`] when there is none.
-    pub fn accept_rollback(&self, why: &str, now: Timestamp) -> Result<Alarm, IssueError> {
+    pub fn accept_rollback(&self, why: &str, now: Timestamp) -> Result<Accepted, IssueError> {
         let why = reason(why)?;
-        let (alarm, sequence) = self.store.write(|transaction| {
+        let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let (accepted, sequence, entries) = self.store.write(|transaction| {
             let alarm = records::alarm(transaction)?.ok_or(IssueError::NoAlarm)?;
             let highest = records::sequence(transaction)?.max(alarm.seen);
-            let sequence = highest.saturating_add(ROLLBACK_STEP);
-            records::set_sequence(transaction, sequence)?;
+            records::set_sequence(transaction, highest.saturating_add(ROLLBACK_STEP))?;
+            let mut invites = 0;
+            for invite in records::invites(transaction)? {
+                if invite.used.is_some() || invite.revoked.is_some() || invite.expires <= now {
+                    continue;
+                }
+                let entry = Entry {
+                    id: crate::random::hex(8),
+                    sequence: advance(transaction)?,
+                    at,
+                    kind: EntryKind::Invite,
+                    subject: invite.id,
+                    device: None,
+                    why: MAYBE_USED.into(),
+                };
+                records::revoke(transaction, &entry)?;
+                invites += 1;
+            }
             records::clear_alarm(transaction)?;
             records::event(transaction, now, "rollback-accepted", None, &why)?;
-            Ok((alarm, sequence))
+            Ok((
+                Accepted { alarm, invites },
+                records::sequence(transaction)?,
+                records::revocations(transaction)?,
+            ))
         })?;
         self.store.reset_mark(sequence)?;
-        Ok(alarm)
+        // Accepted all the same. The journal is made good when the store is opened next.
+        let _ = self.store.journal().append(&entries);
+        Ok(accepted)
     }
 
     /// The grants that live, for whoever looks into a rollback.

@@ -12,7 +12,7 @@ use wire::leaf::Fingerprint;
 use super::{Backup, BackupError, Files};
 use crate::authority::Authority;
 use crate::certificates::p256_key;
-use crate::error::{IssueError, StateError, StoreError};
+use crate::error::{StateError, StoreError};
 use crate::files::{self, io_error};
 use crate::journal::{self, Entry, Journal};
 use crate::records;
@@ -92,7 +92,7 @@ impl Backup {
         let mut set_aside = Vec::new();
         let journal = Journal::new(to.join(JOURNAL));
         let newer = newer_state(&to.join(STORE), &journal)?;
-        let known = journal::parse(&content.text(JOURNAL)).unwrap_or_default();
+        let known = journal::parse(content.bytes(JOURNAL)).unwrap_or_default();
         let kept = newer
             .revocations
             .iter()
@@ -111,7 +111,7 @@ impl Backup {
             }
         };
         if newer.journal_is_sound {
-            journal.append(&journal::parse(&content.text(JOURNAL)).unwrap_or_default())?;
+            journal.append(&journal::parse(content.bytes(JOURNAL)).unwrap_or_default())?;
             journal.append(&newer.revocations)?;
         } else {
             put_aside(&to.join(JOURNAL), now, &mut set_aside)?;
@@ -121,9 +121,12 @@ impl Backup {
         for (name, bytes) in &content.0 {
             put_back_file(to, name, bytes)?;
         }
-        if newer.sequence.is_some() {
-            Store::open(to.join(STORE), Journal::new(to.join(JOURNAL)))?
-                .replace_with(&work.join(STORE))?;
+        if let Some(known) = newer.sequence {
+            Store::open(to.join(STORE), Journal::new(to.join(JOURNAL)))?.replace_with(
+                &work.join(STORE),
+                known,
+                &self.why(),
+            )?;
         } else {
             for name in [STORE, "store.db-wal", "store.db-shm"] {
                 put_aside(&to.join(name), now, &mut set_aside)?;
@@ -161,16 +164,7 @@ impl Backup {
         // by then, with the better reason.
         store.journal().append(&newer.revocations)?;
         drop(store);
-        let store = open()?;
-        if let Some(sequence) = newer.sequence {
-            let here = store.read(|transaction| records::sequence(transaction))?;
-            // A running guard must see that something changed.
-            store
-                .write(|transaction| {
-                    Ok(records::set_sequence(transaction, sequence.max(here) + 1)?)
-                })
-                .map_err(IssueError::into_state)?;
-        }
+        open()?;
         Ok(is_current)
     }
 
@@ -222,7 +216,7 @@ fn newer_state(store: &Path, journal: &Journal) -> Result<Newer, StateError> {
         Ok(entries) => (entries, true),
         Err(StateError::Missing { .. } | StateError::Damaged { .. }) => {
             let bytes = fs::read(journal.path()).unwrap_or_default();
-            (journal::salvage(&String::from_utf8_lossy(&bytes)), false)
+            (journal::salvage(&bytes), false)
         }
         Err(e) => return Err(e),
     };

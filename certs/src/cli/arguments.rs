@@ -47,6 +47,17 @@ pub(crate) enum Command {
     /// Write keys, store and journal into one file
     Backup(BackupArguments),
     /// Put a backup back, or go on after a rollback was noticed
+    ///
+    /// Kept of what is in the state directory: every revocation in its store and in its journal,
+    /// and the guard's own key and certificate. All else is then as in the backup: what was
+    /// granted, issued or used up since is forgotten, and who joined since must join again.
+    ///
+    /// If anything may have changed since the backup, nothing is issued until somebody has looked
+    /// and types --accept-rollback. That revokes every open invite, because it may have been used
+    /// since.
+    ///
+    /// The guard may run meanwhile, and sees the change within a second. Only on Windows it must
+    /// be stopped when the store is damaged.
     Restore(RestoreArguments),
 }
 

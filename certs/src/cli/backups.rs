@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use hrpyc_certs::when;
-use hrpyc_certs::{Authority, Backup};
+use hrpyc_certs::{Authority, Backup, InviteState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -74,20 +74,24 @@ pub(crate) fn restore(
         json["is_current"] = json!(restored.is_current);
     }
     let authority = open_authority(directory)?;
-    if arguments.accept_rollback {
+    let is_stopped = authority.alarm()?.is_some();
+    // Without a backup, that there is nothing to accept is an error.
+    if arguments.accept_rollback && (is_stopped || arguments.file.is_none()) {
         accept(&authority, arguments, now, &mut text, &mut json)?;
-    } else if authority.alarm()?.is_some() {
+    } else if is_stopped {
         let _ = write!(
             text,
             "Nothing is issued yet, because what else was changed since the backup is lost here.\n\
-             Those who have access now:\n{}\
+             Those who have access now:\n{}{}\
              Look through them, revoke who should be out, then type:\n  \
              hrpyc-certs --state-dir {} restore --accept-rollback --why TEXT\n",
             living(&authority, now)?,
+            open_invites(&authority, now)?,
             directory.display()
         );
         json["issuing"] = json!("stopped");
     } else {
+        text.push_str("It is current, so certificates and tokens go on being issued.\n");
         json["issuing"] = json!("on");
     }
     Ok(Done::new(text, json))
@@ -101,16 +105,54 @@ fn accept(
     json: &mut Value,
 ) -> Result<(), Failure> {
     let why = arguments.why.as_deref().unwrap_or_default();
-    let alarm = authority.accept_rollback(why, now)?;
+    let accepted = authority.accept_rollback(why, now)?;
+    let alarm = accepted.alarm;
+    let _ = writeln!(
+        text,
+        "Certificates and tokens are issued again. What had stopped it: {}.",
+        alarm.why
+    );
+    if accepted.invites > 0 {
+        let _ = writeln!(
+            text,
+            "Open invites revoked, because they may have been used before: {}.",
+            accepted.invites
+        );
+    }
     let _ = write!(
         text,
-        "Certificates and tokens are issued again. What had stopped it: {}.\nThose who have access now:\n{}",
-        alarm.why,
+        "Those who have access now:\n{}",
         living(authority, now)?
     );
+    json["revoked_invites"] = json!(accepted.invites);
     json["accepted"] = json!({ "at": alarm.at, "seen": alarm.seen, "why": alarm.why });
     json["issuing"] = json!("on");
     Ok(())
+}
+
+/// The invites that accepting a rollback revokes, or nothing.
+fn open_invites(authority: &Authority, now: Timestamp) -> Result<String, Failure> {
+    let mut text = String::new();
+    for entry in authority.list(now)?.entries {
+        for invite in &entry.invites {
+            if invite.state == InviteState::Open {
+                let _ = writeln!(
+                    text,
+                    "  {} for {}, until {}",
+                    invite.id,
+                    entry.identity.shorthand(),
+                    when::local(invite.expires)
+                );
+            }
+        }
+    }
+    if !text.is_empty() {
+        text.insert_str(
+            0,
+            "Open invites, which may have been used since and are revoked when you go on:\n",
+        );
+    }
+    Ok(text)
 }
 
 fn living(authority: &Authority, now: Timestamp) -> Result<String, Failure> {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hrpyc_certs::Authority;
 use hrpyc_certs::when;
@@ -15,19 +15,19 @@ use wire::leaf::{Leaf, Usage};
 use wire::{Identity, Kind};
 
 use super::arguments::{IssueArguments, TokenArguments};
-use super::outcome::{Done, Failure, check_free, file_made, write_file};
+use super::outcome::{Done, Failure, NewFile, check_free};
 use super::passphrase;
 
 /// More than any certificate request is long.
 const MAX_INPUT: u64 = 64 * 1024;
 
-pub(crate) fn issue(
+pub(crate) fn issue<'a>(
     authority: &Authority,
-    arguments: &IssueArguments,
+    arguments: &'a IssueArguments,
     now: Timestamp,
 ) -> Result<Done, Failure> {
     let identity = Identity::from_shorthand(&arguments.name, authority.domain())?;
-    // A certificate that cannot be written down would be issued for nothing.
+    // Before anybody is asked for a passphrase.
     for path in [&arguments.out, &arguments.token_out, &arguments.what.bundle]
         .into_iter()
         .flatten()
@@ -40,33 +40,41 @@ pub(crate) fn issue(
             "leave --token-out out",
         ));
     }
+    let request = match &arguments.what.csr {
+        Some(csr) => request_der(&read_input(csr)?),
+        None => Vec::new(),
+    };
+    let bundle = match &arguments.what.bundle {
+        Some(path) => Some((
+            passphrase::new(arguments.passphrase_file.as_deref())?,
+            NewFile::create(path)?,
+        )),
+        None => None,
+    };
+    let new_file = |path: &'a Option<PathBuf>| path.as_deref().map(NewFile::create).transpose();
+    let out = new_file(&arguments.out)?;
+    let token_out = new_file(&arguments.token_out)?;
     let changes = arguments.terms.to_changes();
     let mut notes = String::new();
     let mut files = Vec::new();
     let mut text = String::new();
 
-    let issued = if let Some(bundle) = &arguments.what.bundle {
-        let passphrase = passphrase::new(arguments.passphrase_file.as_deref())?;
+    let issued = if let Some((passphrase, bundle)) = bundle {
         let made = authority.issue_bundle(&identity, &arguments.device, &changes, now)?;
-        write_file(bundle, made.to_pem(&passphrase)?.expose())?;
-        let (line, file) = file_made(
-            "The key with its certificates",
-            bundle,
-            not_after(&made.issued)?,
-        );
+        let (line, file) =
+            bundle.described("The key with its certificates", not_after(&made.issued)?);
+        bundle.fill(made.to_pem(&passphrase)?.expose())?;
         notes.push_str(&line);
         files.push(file);
         made.issued
     } else {
-        let csr = arguments.what.csr.as_deref().unwrap_or(Path::new("-"));
-        let request = request_der(&read_input(csr)?);
         let issued =
             authority.issue_for_request(&identity, &request, &arguments.device, &changes, now)?;
         let certificate = issued.certificate.clone().unwrap_or_default();
-        match &arguments.out {
+        match out {
             Some(out) => {
-                write_file(out, &certificate)?;
-                let (line, file) = file_made("The certificate", out, not_after(&issued)?);
+                let (line, file) = out.described("The certificate", not_after(&issued)?);
+                out.fill(&certificate)?;
                 notes.push_str(&line);
                 files.push(file);
             }
@@ -80,9 +88,9 @@ pub(crate) fn issue(
         }
         issued
     };
-    if let (Some(path), Some(token)) = (&arguments.token_out, &issued.token) {
-        write_file(path, &format!("{}\n", token.jwt.expose()))?;
-        let (line, file) = file_made("The token", path, token.expires);
+    if let (Some(out), Some(token)) = (token_out, &issued.token) {
+        let (line, file) = out.described("The token", token.expires);
+        out.fill(&format!("{}\n", token.jwt.expose()))?;
         notes.push_str(&line);
         files.push(file);
     }

@@ -1,5 +1,6 @@
 //! What a command prints: text for people, or one JSON object.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -106,6 +107,30 @@ impl Failure {
     }
 }
 
+/// Prints what clap has to say: help, or why what was typed makes no sense.
+pub(crate) fn print_usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.to_string();
+        let (sentence, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let one_line = |text: &str| {
+            let words: Vec<_> = text.split_whitespace().collect();
+            words.join(" ")
+        };
+        let sentence = one_line(sentence.strip_prefix("error: ").unwrap_or(sentence));
+        let hint = one_line(rest);
+        let _ = writeln!(
+            std::io::stdout(),
+            "{}",
+            json!({ "error": sentence, "hint": hint })
+        );
+    }
+    ExitCode::from(2)
+}
+
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
         Self::new(error.to_string(), error.hint())
@@ -139,22 +164,60 @@ impl From<NameError> for Failure {
     }
 }
 
-/// Writes a new file for its owner alone. Nothing is overwritten.
-pub(crate) fn write_file(path: &Path, content: &str) -> Result<(), Failure> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => already_there(path),
-        _ => Failure::io("write", path, e),
-    })?;
-    file.write_all(content.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(|e| {
-            let _ = std::fs::remove_file(path);
-            Failure::io("write", path, e)
+/// A new file for its owner alone, made before there is something to put in it: what
+/// could not be written down is then not issued. It goes away unless it is filled.
+pub(crate) struct NewFile<'a> {
+    path: &'a Path,
+    file: File,
+    is_filled: bool,
+}
+
+impl<'a> NewFile<'a> {
+    /// Makes the file. Nothing is overwritten.
+    pub(crate) fn create(path: &'a Path) -> Result<Self, Failure> {
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => already_there(path),
+            _ => Failure::io("write", path, e),
+        })?;
+        Ok(Self {
+            path,
+            file,
+            is_filled: false,
         })
+    }
+
+    pub(crate) fn fill(mut self, content: &str) -> Result<(), Failure> {
+        self.file
+            .write_all(content.as_bytes())
+            .and_then(|()| self.file.sync_all())
+            .map_err(|e| Failure::io("write", self.path, e))?;
+        self.is_filled = true;
+        Ok(())
+    }
+
+    /// A line about the file, and its JSON.
+    pub(crate) fn described(&self, what: &str, expires: Timestamp) -> (String, Value) {
+        (
+            format!(
+                "{what} is in {}, valid until {}.\n",
+                self.path.display(),
+                hrpyc_certs::when::local(expires)
+            ),
+            json!({ "path": self.path, "expires": expires }),
+        )
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if !self.is_filled {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
 }
 
 /// Refuses to go on when a result would have nowhere to go.
@@ -169,17 +232,5 @@ fn already_there(path: &Path) -> Failure {
     Failure::new(
         format!("{} exists already", path.display()),
         "give another name, or move it away; nothing is overwritten",
-    )
-}
-
-/// A line about a file just made, and its JSON.
-pub(crate) fn file_made(what: &str, path: &Path, expires: Timestamp) -> (String, Value) {
-    (
-        format!(
-            "{what} is in {}, valid until {}.\n",
-            path.display(),
-            hrpyc_certs::when::local(expires)
-        ),
-        json!({ "path": path, "expires": expires }),
     )
 }

@@ -315,7 +315,9 @@ pub(crate) fn show(
         };
         line("invite", format!("{}{role}, {fate}", invite.id));
     }
-    Ok(Done::new(text, json!(entry)).with_notes(alarm_in_words(alarm.as_ref())))
+    let mut json = json!(entry);
+    json["alarm"] = alarm_json(alarm.as_ref());
+    Ok(Done::new(text, json).with_notes(alarm_in_words(alarm.as_ref())))
 }
 
 fn certificate_in_words(device: &Device, now: Timestamp) -> String {

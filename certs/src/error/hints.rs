@@ -108,6 +108,9 @@ impl IssueError {
             Self::AccessEnded { identity, .. } => format!(
                 "give a later end with: hrpyc-certs grant {identity} --access-until DATE"
             ),
+            Self::KeyRevoked(_) => {
+                "if the device may come back, it needs a new key: hrpyc-certs invite NAME, or a request made with a new key".into()
+            }
             Self::CertificateRevoked(_)
             | Self::CertificateUnknown
             | Self::CertificateExpired { .. }

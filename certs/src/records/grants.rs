@@ -116,8 +116,8 @@ pub(super) fn terms(row: &Row<'_>) -> rusqlite::Result<Terms> {
         access_until: match row.get::<_, Option<String>>("access_until")? {
             None => None,
             Some(text) => Some(
-                text.parse()
-                    .map_err(|e: jiff::Error| conversion("access_until", e.to_string()))?,
+                wire::moment::parse(&text)
+                    .map_err(|e| conversion("access_until", e.to_string()))?,
             ),
         },
     })

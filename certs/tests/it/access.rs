@@ -168,7 +168,7 @@ fn a_key_that_was_revoked_with_its_device_is_never_certified_again() {
     revoke(&studio.authority, leaf(&issued).serial.as_str(), "stolen");
     let secret = studio.invite("alice", &full());
     let again = redeem(&studio.authority, &secret, &machine);
-    assert!(matches!(again, Err(IssueError::Request(why)) if why.contains("stolen")));
+    assert!(matches!(again, Err(IssueError::KeyRevoked(r)) if r.why == "stolen"));
     let now = Timestamp::now();
     let by_hand = studio.authority.issue_for_request(
         &studio.who("bob"),
@@ -177,7 +177,7 @@ fn a_key_that_was_revoked_with_its_device_is_never_certified_again() {
         &full(),
         now,
     );
-    assert!(matches!(by_hand, Err(IssueError::Request(_))));
+    assert!(matches!(by_hand, Err(IssueError::KeyRevoked(_))));
     // The invite is not used up by that.
     redeem(&studio.authority, &secret, &Machine::new()).unwrap();
 }
@@ -219,6 +219,34 @@ fn what_does_not_exist_cannot_be_revoked() {
     let own = studio.authority.find_target("guard/ws12").unwrap();
     let error = studio.authority.revoke(&own, "test", Timestamp::now());
     assert!(matches!(error, Err(IssueError::OwnGuardRevoked { .. })));
+}
+
+#[test]
+fn an_end_of_access_that_the_time_zones_here_contradict_is_kept_as_its_instant() {
+    let studio = Studio::new();
+    let (_, alice) = studio.join("alice");
+    let secret = studio.invite("bob", &full());
+    forge(
+        &studio,
+        "UPDATE grants SET access_until = '2099-12-31T18:00:00+05:00[Europe/Berlin]'
+             WHERE identity LIKE '%/alice';
+         UPDATE invites SET access_until = '2099-12-31T18:00:00+05:00[Mars/Olympus]'
+             WHERE identity LIKE '%/bob'",
+    );
+    let ends = |issued: &wire::enrolment::Issued| {
+        let end = studio.standing(issued).grant.unwrap().access_until;
+        end.unwrap().timestamp().to_string()
+    };
+    let again = studio.again();
+    assert_eq!(again.list(Timestamp::now()).unwrap().entries.len(), 2);
+    assert_eq!(ends(&alice), "2099-12-31T13:00:00Z");
+    let bob = redeem(&again, &secret, &Machine::new()).unwrap();
+    assert_eq!(ends(&bob), "2099-12-31T13:00:00Z");
+    revoke(&again, "alice", "left");
+    assert!(matches!(
+        studio.standing(&alice).certificate,
+        CertificateStatus::Revoked(_)
+    ));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use hrpyc_certs::{
 use jiff::Timestamp;
 use wire::Secret;
 
-use crate::studio::{Studio, open_authority, revoke, standing};
+use crate::studio::{Machine, Studio, full, open_authority, redeem, revoke, standing};
 
 fn passphrase() -> Secret<String> {
     Secret::new("correct horse".into())
@@ -116,6 +116,34 @@ fn a_damaged_directory_is_made_good_with_what_is_left_of_it() {
         CertificateStatus::Revoked(_)
     ));
     assert!(authority.alarm().unwrap().is_some());
+}
+
+#[test]
+fn an_invite_that_was_used_since_the_backup_cannot_be_used_again() {
+    let studio = Studio::new();
+    let secret = studio.invite("alice", &full());
+    let unused = studio.invite("bob", &full());
+    let file = back_up(&studio);
+    redeem(&studio.authority, &secret, &Machine::new()).unwrap();
+    Backup::read(&file)
+        .unwrap()
+        .restore(&studio.path(), Some(&passphrase()), Timestamp::now())
+        .unwrap();
+    let accepted = studio
+        .authority
+        .accept_rollback("test", Timestamp::now())
+        .unwrap();
+    assert_eq!(accepted.invites, 2);
+    let again = studio.again();
+    assert!(again.alarm().unwrap().is_none());
+    for secret in [secret, unused] {
+        let error = redeem(&again, &secret, &Machine::new());
+        assert!(matches!(error, Err(IssueError::InviteRevoked(_))));
+    }
+    let journal = fs::read_to_string(studio.path().join("revocations.jsonl")).unwrap();
+    assert_eq!(journal.lines().count(), 2);
+    // An invite made now is good.
+    studio.join("bob");
 }
 
 #[test]

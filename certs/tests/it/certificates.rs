@@ -1,7 +1,7 @@
 //! What is signed, whatever was asked for.
 
 use hrpyc_certs::{Changes, IssueError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -9,7 +9,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use wire::Secret;
 use x509_parser::prelude::*;
 
-use crate::studio::{Machine, Studio, der, full, leaf, revoke};
+use crate::studio::{Machine, Studio, der, forge, full, leaf, revoke};
 
 /// A request that asks for everything that it must not get.
 fn greedy(pair: &KeyPair) -> Vec<u8> {
@@ -135,6 +135,34 @@ fn a_certificate_is_good_for_one_end_only() {
         .guard_credentials(Timestamp::now())
         .unwrap();
     assert!(valid(&own.chain[0], KeyUsage::server_auth()));
+}
+
+#[test]
+fn a_guard_that_cannot_renew_keeps_its_certificate_to_the_end() {
+    let studio = Studio::new();
+    let authority = &studio.authority;
+    let first = authority.guard_credentials(Timestamp::now()).unwrap();
+    let days = |days: i64| first.not_before + SignedDuration::from_hours(24 * days);
+    // As a full disk would.
+    forge(
+        &studio,
+        "CREATE TRIGGER no BEFORE INSERT ON certificates BEGIN SELECT raise(abort, 'no'); END",
+    );
+    let kept = authority.guard_credentials(days(80)).unwrap();
+    assert_eq!(kept.chain, first.chain);
+    assert!(kept.not_renewed.is_some() && kept.is_due(days(80)));
+    assert!(authority.guard_credentials(days(91)).is_err());
+    forge(&studio, "DROP TRIGGER no");
+    let renewed = authority.guard_credentials(days(80)).unwrap();
+    assert_ne!(renewed.chain, first.chain);
+    assert!(renewed.not_renewed.is_none());
+    // A revoked one is not gone on with.
+    forge(
+        &studio,
+        "UPDATE certificates SET revoked_at = 1, revoked_why = 'stolen';
+         CREATE TRIGGER no BEFORE INSERT ON certificates BEGIN SELECT raise(abort, 'no'); END",
+    );
+    assert!(authority.guard_credentials(days(80)).is_err());
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn help_names_every_command() {
 #[test]
 fn an_invite_is_a_code_on_standard_output_and_the_rest_beside_it() {
     let cli = Cli::new();
-    assert_snapshot!(cli.run("invite alice --role full --guard ws12.studio.example:18812 --access-until 2099-12-31 --from 10.1.2.3/16 --upstream main"), @r"
+    assert_snapshot!(cli.run("invite alice --role full --guard ws12.studio.example:18812 --access-until 2099-12-31 --from 10.1.0.0/16 --upstream main"), @r"
     exit 0
     --- stdout
     [CODE]
@@ -215,6 +215,21 @@ fn scripts_get_one_object_with_the_code() {
     assert_eq!(code.address, "ws12.studio.example:18812");
     assert_eq!(made["identity"], "spiffe://studio.example/artist/alice");
     assert_eq!(made["grant"], "new");
+    // And one with the error for what makes no sense as a command.
+    for line in [
+        "--json invite",
+        "--json nonsense",
+        "invite a --valid soon --json",
+    ] {
+        let output = cli.output(line);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        let error: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(!error["error"].as_str().unwrap().is_empty(), "{line}");
+        assert!(error["hint"].as_str().unwrap().contains("--help"), "{line}");
+        assert!(!output.stderr.is_empty(), "{line}");
+    }
+    assert!(cli.output("nonsense").stdout.is_empty());
+    assert!(cli.output("--json help").status.success());
     // Global flags may stand behind as well.
     let output = cli.ok("invite bob --role full --guard ws12:18812 --json");
     assert!(serde_json::from_str::<Value>(&output).unwrap()["code"].is_string());
@@ -518,8 +533,8 @@ fn a_device_is_shown_and_revoked_with_its_renewals() {
     exit 1
     --- stdout
     --- stderr
-    error: the certificate request cannot be used: its key was revoked with its device at [TIME]: stolen
-    hint: make one with: openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout NAME.key -subj / -out NAME.csr
+    error: the key of the certificate request was revoked with its device at [TIME]: stolen
+    hint: if the device may come back, it needs a new key: hrpyc-certs invite NAME, or a request made with a new key
     ");
 }
 
@@ -594,6 +609,30 @@ fn issuing_by_hand_names_each_file_and_its_end() {
     }
     let certificate = cli.ok("issue alice --csr alice.csr");
     assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+}
+
+#[test]
+fn nothing_is_issued_that_cannot_be_written_down() {
+    let cli = Cli::new();
+    cli.write("alice.csr", Machine::new().request);
+    cli.write("passphrase", "correct horse\n");
+    for line in [
+        "--csr alice.csr --out nodir/alice.crt",
+        "--csr alice.csr --out alice.crt --token-out nodir/alice.jwt",
+        "--csr alice.csr --out alice.crt --token-out alice.crt",
+        "--bundle nodir/alice.pem --passphrase-file passphrase",
+        "--bundle alice.pem --token-out nodir/alice.jwt --passphrase-file passphrase",
+    ] {
+        let output = cli.output(&format!("issue alice --role full {line}"));
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert_eq!(cli.json("list")["entries"], serde_json::json!([]), "{line}");
+    }
+    // Nor is an empty file left when nothing is issued.
+    let output = cli.output("issue alice --csr alice.csr --out alice.crt");
+    assert_eq!(output.status.code(), Some(1));
+    for name in ["alice.crt", "alice.pem"] {
+        assert!(!cli.path(name).exists(), "{name}");
+    }
 }
 
 #[test]
@@ -750,6 +789,58 @@ fn a_backup_comes_back() {
       hrpyc-certs --state-dir [DIR]/state restore --accept-rollback --why TEXT
     --- stderr
     ");
+}
+
+#[test]
+fn a_current_backup_needs_no_accepting() {
+    let cli = Cli::new();
+    cli.ok("invite bob --role full --guard ws12:18812");
+    cli.ok("backup all.json --no-passphrase");
+    let line = "restore all.json --accept-rollback --why test";
+    assert_snapshot!(cli.run(line), @r"
+    exit 0
+    --- stdout
+    Put back the backup of [DATE] in [DIR]/state.
+    It is current, so certificates and tokens go on being issued.
+    --- stderr
+    ");
+    let invited = cli.json("show bob");
+    assert_eq!(invited["state"], "invited");
+    assert!(invited["alarm"].is_null());
+    cli.with_alice();
+    assert_snapshot!(cli.run("restore all.json"), @r"
+    exit 0
+    --- stdout
+    Put back the backup of [DATE] in [DIR]/state.
+    Nothing is issued yet, because what else was changed since the backup is lost here.
+    Those who have access now:
+      nobody
+    Open invites, which may have been used since and are revoked when you go on:
+      [INVITE] for bob, until [DATE]
+    Look through them, revoke who should be out, then type:
+      hrpyc-certs --state-dir [DIR]/state restore --accept-rollback --why TEXT
+    --- stderr
+    ");
+    assert!(cli.json("show bob")["alarm"]["why"].is_string());
+    assert_snapshot!(cli.run(line), @r"
+    exit 0
+    --- stdout
+    Put back the backup of [DATE] in [DIR]/state.
+    Certificates and tokens are issued again. What had stopped it: a backup of [TIME] was put back.
+    Open invites revoked, because they may have been used before: 1.
+    Those who have access now:
+      nobody
+    --- stderr
+    ");
+    assert_eq!(cli.json("show bob")["state"], "revoked");
+}
+
+#[test]
+fn help_says_what_a_restore_keeps() {
+    let help = Cli::empty().ok("restore --help");
+    for said in ["every revocation", "open invite", "The guard may run"] {
+        assert!(help.contains(said), "{said}");
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use hrpyc_certs::{CertificateStatus, IssueError, TokenRef, TokenStatus, TrustStore as _};
+use hrpyc_certs::{
+    CertificateStatus, IssueError, StateError, TokenRef, TokenStatus, TrustStore as _, open,
+};
 use jiff::Timestamp;
 
 use crate::studio::{
@@ -325,7 +327,7 @@ fn a_device_stays_revoked_on_an_older_store_that_knows_its_renewal_or_not() {
         ));
         let secret = studio.invite("alice", &full());
         let again = redeem(&studio.authority, &secret, &machine);
-        assert!(matches!(again, Err(IssueError::Request(_))));
+        assert!(matches!(again, Err(IssueError::KeyRevoked(_))));
         assert_ne!(
             studio.standing(&second).certificate,
             CertificateStatus::Live
@@ -337,14 +339,38 @@ fn a_device_stays_revoked_on_an_older_store_that_knows_its_renewal_or_not() {
 fn the_journal_is_completed_from_the_store() {
     let studio = Studio::new();
     studio.join("alice");
-    revoke(&studio.authority, "alice", "left");
+    revoke(&studio.authority, "alice", "left für immer");
     let journal = studio.path().join("revocations.jsonl");
     let whole = fs::read(&journal).unwrap();
+    let within_a_character = whole.iter().position(|byte| *byte > 127).unwrap() + 1;
     // A crash between the store and the journal, in the middle of the line.
-    fs::write(&journal, &whole[..20]).unwrap();
+    for cut in [20, within_a_character] {
+        fs::write(&journal, &whole[..cut]).unwrap();
+        let again = studio.again();
+        assert_eq!(fs::read(&journal).unwrap(), whole);
+        assert!(again.alarm().unwrap().is_none());
+    }
+}
+
+#[test]
+fn a_part_line_that_nobody_knows_is_left_out() {
+    let studio = Studio::new();
+    let journal = studio.path().join("revocations.jsonl");
+    fs::write(&journal, b"{\"why\":\"f\xc3").unwrap();
     let again = studio.again();
-    assert_eq!(fs::read(&journal).unwrap(), whole);
     assert!(again.alarm().unwrap().is_none());
+    again
+        .backup(&studio.directory.path().join("b"), None, Timestamp::now())
+        .unwrap();
+    studio.join("alice");
+    revoke(&again, "alice", "left");
+    assert!(fs::read(&journal).unwrap().starts_with(b"{\"id\""));
+    // A whole line that is not text is damage.
+    let mut damaged = fs::read(&journal).unwrap();
+    damaged.extend(b"\xc3\n");
+    fs::write(&journal, damaged).unwrap();
+    let error = open(&studio.path()).err().unwrap();
+    assert!(matches!(error, StateError::Damaged { why, .. } if why.contains("line 2")));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Dates, durations, networks and addresses as people type them.
 
 use hrpyc_certs::AccessEnd;
-use hrpyc_certs::when::{access_end, address, duration, moment, network};
+use hrpyc_certs::when::{TextError, access_end, address, duration, moment, network};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -94,8 +94,64 @@ fn durations_are_read() {
 }
 
 #[test]
-fn networks_lose_the_bits_behind_the_prefix() {
-    assert_eq!(network("10.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
+fn a_zone_that_is_not_known_or_contradicts_its_offset_is_not_taken_for_local_time() {
+    let refused = |text: &str| access_end(text, &berlin()).unwrap_err();
+    for text in [
+        "2027-12-31T18:00[Europe/Berln]",
+        "2027-12-31T18:00+01:00[Europe/Berln]",
+        "2027-12-31[Mars]",
+    ] {
+        assert!(matches!(refused(text), TextError::Zone(_)), "{text:?}");
+    }
+    assert!(matches!(
+        refused("2027-12-31T18:00-05:00[Europe/Berlin]"),
+        TextError::Offset(_)
+    ));
+    for text in [
+        "2027-12-31T18:00[",
+        "2027-12-31T18:00[]",
+        "2027-12-31T18:00+1",
+    ] {
+        assert!(matches!(refused(text), TextError::Date(_)), "{text:?}");
+    }
+}
+
+#[test]
+fn a_network_is_written_as_what_it_means() {
+    assert_eq!(network("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
+    assert_eq!(network("0.0.0.0/0").unwrap().to_string(), "0.0.0.0/0");
+    assert_eq!(network("fd00::/8").unwrap().to_string(), "fd00::/8");
+    for (text, meant) in [("10.1.2.3/8", "10.0.0.0/8"), ("fd00::1/64", "fd00::/64")] {
+        let error = network(text).unwrap_err();
+        assert!(
+            error.to_string().contains(&format!("write {meant} ")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn an_ipv4_network_in_the_clothes_of_ipv6_is_that_network() {
+    for (text, means) in [
+        ("::ffff:10.1.0.0/112", "10.1.0.0/16"),
+        ("::ffff:10.1.2.3", "10.1.2.3/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+    ] {
+        assert_eq!(network(text).unwrap().to_string(), means);
+    }
+    for text in ["::ffff:0:0/95", "::ffff:10.0.0.0/8", "::ffff:10.1.2.3/0"] {
+        assert!(
+            matches!(network(text), Err(TextError::Mapped(_))),
+            "{text:?}"
+        );
+    }
+    let error = network("::ffff:10.1.2.3/112").unwrap_err();
+    assert!(error.to_string().contains("10.1.0.0/16"), "{error}");
+}
+
+#[test]
+fn a_network_is_an_address_or_a_range() {
     assert_eq!(network("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
     assert_eq!(network("fd00::1").unwrap().to_string(), "fd00::1/128");
     for text in ["", "10.1", "10.0.0.0/33", "office", "10.0.0.0/-1"] {
