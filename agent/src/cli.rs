@@ -6,6 +6,8 @@ mod invite;
 mod leave;
 mod target;
 
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -33,7 +35,9 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the program could not start its threads: {error}");
+            complain(format_args!(
+                "the program could not start its threads: {error}"
+            ));
             return ExitCode::FAILURE;
         }
     };
@@ -43,17 +47,31 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", error.explained());
+            complain(error.explained());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes to standard output what was asked for.
+fn say(text: impl Display) -> Result<(), CliError> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .map_err(CliError::Stdout)
+}
+
+/// Writes to standard error why it went wrong. Best effort: there is nowhere else to say so.
+fn complain(error: impl Display) {
+    let _ = writeln!(io::stderr(), "error: {error}");
 }
 
 fn log_to_stderr(format: LogFormat) {
     let logs = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(tracing::Level::INFO)
-        .with_target(false);
+        .with_target(false)
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => logs.with_ansi(false).init(),
         LogFormat::Json => logs.json().init(),
@@ -79,20 +97,20 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Connect(options) => connect::run(&profiles, options).await,
         Command::Status { json } => {
             let report = status::report(&profiles, Timestamp::now())?;
-            print(json, &report, || report.to_string());
+            print(json, &report)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor { profile, json } => {
             let route = profiles.route(profile.as_deref(), None, CLIENT)?;
             let report = doctor::examine(&route).await;
-            print(json, &report, || report.to_string());
+            print(json, &report)?;
             Ok(if report.ok {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
             })
         }
-        Command::Leave { profile, yes } => leave::run(&profiles, profile.as_deref(), yes),
+        Command::Leave { profile, yes } => leave::run(&profiles, profile.as_deref(), yes).await,
     }
 }
 
@@ -101,37 +119,45 @@ async fn run_join(
     invite: &Invite,
     name: Option<wire::Name>,
 ) -> Result<ExitCode, Failure> {
-    println!("guard        {} at {}", invite.guard.name, invite.address);
-    println!("authority    {}", invite.guard.domain);
-    println!("fingerprint  {}", invite.authority);
-    println!("             (compare it with what IT tells you by another way)");
+    say(format_args!(
+        "guard        {} at {}\n\
+         authority    {}\n\
+         fingerprint  {}\n             (compare it with what IT tells you by another way)",
+        invite.guard.name, invite.address, invite.guard.domain, invite.authority
+    ))?;
     let profile = join(profiles, invite, name).await?;
     let now = Timestamp::now();
     let credentials = profile.credentials()?;
-    println!();
-    println!(
-        "joined as {} with role {}",
+    say(format_args!(
+        "\njoined as {} with role {}\nprofile      {}",
         profile.identity(),
-        credentials.role
-    );
-    println!("profile      {}", profile.folder().display());
+        credentials.role,
+        profile.folder().display()
+    ))?;
     if let Ok(leaf) = credentials.leaf() {
         let until = dates::moment(leaf.not_after, now);
-        println!("certificate  until {until}, renewed by itself");
+        say(format_args!(
+            "certificate  until {until}, renewed by itself"
+        ))?;
     }
     if let Some(until) = &credentials.access_until {
-        println!("access       until {}", dates::zoned(until, now));
+        say(format_args!(
+            "access       until {}",
+            dates::zoned(until, now)
+        ))?;
     }
-    println!();
-    println!("next: hrpyc-agent connect {}", profile.name());
+    say(format_args!(
+        "\nnext: hrpyc-agent connect {}",
+        profile.name()
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(json: bool, report: &impl serde::Serialize, text: impl FnOnce() -> String) {
+fn print(json: bool, report: &(impl serde::Serialize + Display)) -> Result<(), CliError> {
     if json {
-        println!("{}", serde_json::json!(report));
+        say(serde_json::json!(report))
     } else {
-        println!("{}", text());
+        say(report)
     }
 }
 
@@ -141,11 +167,15 @@ enum CliError {
     #[error("no invite code was given: standard input is empty")]
     NoCode,
     #[error("standard input cannot be read: {0}")]
-    Stdin(std::io::Error),
+    Stdin(io::Error),
+    #[error("nobody can be asked, because standard error cannot be written: {0}")]
+    Prompt(io::Error),
+    #[error("standard output cannot be written: {0}")]
+    Stdout(io::Error),
     #[error("nobody was asked whether the profile {0} may go: there is no terminal")]
     NotAsked(wire::Name),
     #[error("signals cannot be received: {0}")]
-    Signals(std::io::Error),
+    Signals(io::Error),
     #[error("there is no profile {0}")]
     NoSuchProfile(String),
 }
@@ -156,7 +186,10 @@ impl Explain for CliError {
             Self::NoCode => Some("paste the code that IT sent, or pipe it in".into()),
             Self::NotAsked(_) => Some("add --yes".into()),
             Self::NoSuchProfile(_) => Some("see `hrpyc-agent status`".into()),
-            Self::Stdin(_) | Self::Signals(_) => None,
+            Self::Stdout(_) => {
+                Some("only the output is lost; `hrpyc-agent status` shows how things are".into())
+            }
+            Self::Stdin(_) | Self::Prompt(_) | Self::Signals(_) => None,
         }
     }
 }

@@ -183,7 +183,7 @@ async fn validity(route: &Route, checks: &mut Vec<Check>) -> Option<Credentials>
     let credentials = match renew::usable(&route.profile).await {
         Ok(credentials) => credentials,
         Err(error) => {
-            checks.push(Check::failed("certificate", &error));
+            checks.push(Check::failed("certificate", &*error));
             return None;
         }
     };
@@ -206,7 +206,7 @@ async fn validity(route: &Route, checks: &mut Vec<Check>) -> Option<Credentials>
             hint: Some("leave this profile and join again with a new invite".into()),
         },
     });
-    let until = dates::moment(credentials.token_expires, now);
+    let until = dates::moment(credentials.token_end(), now);
     checks.push(Check::ok("token", format!("until {until}{note}")));
     Some(credentials)
 }

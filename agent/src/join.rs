@@ -9,7 +9,7 @@ use wire::enrolment::{GuardAddress, Issued, Redeem, Reply};
 use wire::invite::{Invite, InviteError};
 use wire::leaf::Fingerprint;
 use wire::tls::{ALPN_ENROL, Anchor, client_config};
-use wire::{Kind, Name, Refusal, Secret};
+use wire::{Code, Kind, Name, Refusal, Secret};
 
 use crate::explain::{Explain, hint, sentence};
 use crate::fault::{Cause, Fault};
@@ -43,8 +43,13 @@ pub async fn join(
     refuse_existing(profiles, &name, invite)?;
 
     let key = profile::key_for_joining(&folder)?;
-    let request = wire::keypair::request(&key).map_err(|e| JoinError::Key(e.to_string()))?;
-    let issued = redeem(invite, &request).await?;
+    let request = wire::keypair::request(&key.pem).map_err(|e| JoinError::Key(e.to_string()))?;
+    let issued = match redeem(invite, &request).await {
+        Err(JoinError::Refused(refusal)) if key.left_over && is_about_key(&refusal) => {
+            return Err(JoinError::RefusedKey { name, refusal });
+        }
+        issued => issued?,
+    };
 
     let authority = authority(invite, &issued)?;
     let certificate = issued.certificate.as_deref();
@@ -82,6 +87,12 @@ pub async fn join(
     };
     profile::finish_joining(&folder, &issued.authority, &settings, &credentials)?;
     Ok(profiles.load(&name)?)
+}
+
+/// May another key be welcome where this one is not?
+fn is_about_key(refusal: &Refusal) -> bool {
+    let about_key = [Code::RequestInvalid, Code::CertificateRevoked];
+    about_key.iter().any(|code| code.as_str() == refusal.code)
 }
 
 /// A profile that works is never touched; neither is one whose state is unclear.
@@ -166,6 +177,14 @@ pub enum JoinError {
     /// The guard said no.
     #[error("{}", sentence(.0))]
     Refused(Refusal),
+    /// The guard said no to a key that an earlier try left.
+    #[error("{}", sentence(.refusal))]
+    RefusedKey {
+        /// The unfinished profile.
+        name: Name,
+        /// What it said.
+        refusal: Refusal,
+    },
     /// The guard could not be talked to.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -200,6 +219,16 @@ impl Explain for JoinError {
             }
             Self::Key(_) => return None,
             Self::Refused(refusal) => return hint(refusal),
+            Self::RefusedKey { name, refusal } => {
+                let ours = format!(
+                    "an earlier try left its key, which was used again: run `hrpyc-agent leave \
+                     {name}` first, then join again"
+                );
+                match hint(refusal) {
+                    Some(theirs) => format!("{theirs}; {ours}"),
+                    None => ours,
+                }
+            }
             Self::Fault(fault) => return fault.hint(),
             Self::Issued(error) => return error.hint(),
             Self::Profile(error) => return error.hint(),

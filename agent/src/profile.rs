@@ -9,16 +9,16 @@
 //! | `lock` | held while credentials are changed | never |
 
 mod credentials;
+mod lock;
 pub(crate) mod private;
 mod route;
 mod store;
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use rpyc::ExceptionClass;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
@@ -29,19 +29,18 @@ use wire::tls::{Anchor, ClientCredentials};
 use wire::{Identity, Name, Secret};
 
 pub use credentials::Credentials;
+pub(crate) use credentials::token_claims;
+pub(crate) use lock::{Lock, lock};
 pub use route::{Guard, Route, RouteError};
 pub use store::{Entry, Profiles, default_root};
 
 use crate::explain::Explain;
+use crate::renew::UnderWay;
 
 const KEY: &str = "key.pem";
 const AUTHORITY: &str = "authority.pem";
 const SETTINGS: &str = "profile.toml";
 const CREDENTIALS: &str = "credentials.json";
-
-/// How long another agent may hold the lock of a profile.
-const LOCK_WAIT: Duration = Duration::from_secs(15);
-const LOCK_POLL: Duration = Duration::from_millis(25);
 
 /// A profile as joining left it. Cheap to share.
 #[derive(Debug, Clone)]
@@ -51,6 +50,7 @@ pub struct Profile {
     settings: Settings,
     authority: CertificateDer<'static>,
     key: Arc<Secret<String>>,
+    under_way: Arc<UnderWay>,
 }
 
 /// `profile.toml`.
@@ -73,7 +73,11 @@ impl Profile {
     ///
     /// # Errors
     /// [`ProfileError`] when a file is missing, damaged, or open to others.
-    pub(crate) fn open(name: Name, folder: PathBuf) -> Result<Self, ProfileError> {
+    pub(crate) fn open(
+        name: Name,
+        folder: PathBuf,
+        under_way: Arc<UnderWay>,
+    ) -> Result<Self, ProfileError> {
         private::check_folder(&folder)?;
         let settings_path = folder.join(SETTINGS);
         if !settings_path.exists() {
@@ -99,7 +103,21 @@ impl Profile {
             settings,
             authority,
             key,
+            under_way,
         })
+    }
+
+    /// The profile as it is on disk now. Somebody may have left and joined again, or edited
+    /// `profile.toml`, while this process runs.
+    ///
+    /// # Errors
+    /// [`ProfileError`] as for opening it.
+    pub(crate) fn reload(&self) -> Result<Self, ProfileError> {
+        Self::open(
+            self.name.clone(),
+            self.folder.clone(),
+            self.under_way.clone(),
+        )
     }
 
     /// The profile's name.
@@ -198,6 +216,11 @@ impl Profile {
             .map_err(|e| damaged(&self.folder.join(CREDENTIALS), e.to_string()))
     }
 
+    /// The renewal that is under way in this process.
+    pub(crate) fn under_way(&self) -> &UnderWay {
+        &self.under_way
+    }
+
     pub(crate) fn key(&self) -> &Secret<String> {
         &self.key
     }
@@ -218,48 +241,35 @@ impl Profile {
     }
 }
 
-/// The right to change a profile, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
-}
-
-pub(crate) async fn lock(folder: &Path) -> Result<Lock, ProfileError> {
-    let error = |source| ProfileError::Io {
-        path: folder.join("lock"),
-        source,
-    };
-    let file = private::open_lock(folder).map_err(error)?;
-    let deadline = Instant::now() + LOCK_WAIT;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Lock { _file: file }),
-            Err(TryLockError::Error(e)) => return Err(error(e)),
-            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
-                return Err(ProfileError::Locked {
-                    path: folder.into(),
-                });
-            }
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL).await,
-        }
-    }
-}
-
 /// The key of a profile that is being joined: the one an earlier try left, or a new one.
 ///
 /// It is on disk before it is used, so that a second try with the same invite asks with
 /// the same key and gets the certificate whose delivery failed.
-pub(crate) fn key_for_joining(folder: &Path) -> Result<Secret<String>, ProfileError> {
+pub(crate) fn key_for_joining(folder: &Path) -> Result<KeyForJoining, ProfileError> {
     let path = folder.join(KEY);
     if path.exists() {
-        return Ok(Secret::new(private::read(&path)?));
+        return Ok(KeyForJoining {
+            pem: Secret::new(private::read(&path)?),
+            left_over: true,
+        });
     }
     let key = wire::keypair::generate().map_err(|e| ProfileError::Io {
         path: path.clone(),
         source: io::Error::other(e),
     })?;
     private::replace(&path, key.pem.expose())?;
-    Ok(key.pem)
+    Ok(KeyForJoining {
+        pem: key.pem,
+        left_over: false,
+    })
+}
+
+/// The key to join with.
+pub(crate) struct KeyForJoining {
+    /// The key.
+    pub(crate) pem: Secret<String>,
+    /// Is it that of an earlier try, which did not come to its end?
+    pub(crate) left_over: bool,
 }
 
 /// Writes what joining brought. `profile.toml` comes last: a folder without it is an
@@ -343,6 +353,17 @@ pub enum ProfileError {
         /// What it said.
         source: io::Error,
     },
+}
+
+impl ProfileError {
+    /// The Python exception that says the same: what another program holds up, or the disk
+    /// does, passes.
+    pub fn exception_class(&self) -> ExceptionClass {
+        match self {
+            Self::Locked { .. } | Self::Io { .. } => ExceptionClass::ConnectionError,
+            _ => ExceptionClass::PermissionError,
+        }
+    }
 }
 
 impl Explain for ProfileError {

@@ -4,19 +4,22 @@
 //! so that whoever could steal the one could as well renew the other; and a key that never
 //! changes cannot get out of step with its certificate when an answer is lost.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
+use rpyc::ExceptionClass;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use wire::Refusal;
 use wire::enrolment::{Issued, Renew, Reply};
 use wire::tls::{ALPN_RENEW, client_config};
 
-use crate::explain::{Explain, hint, sentence};
+use crate::explain::{Explain, exception_class, hint, is_decision, sentence};
 use crate::fault::{Cause, Fault};
 use crate::guard;
 use crate::join::{Expected, IssuedError, check};
@@ -26,8 +29,11 @@ use crate::profile::{Credentials, Profile, ProfileError};
 /// The longest time between two looks at the clock, which goes on while a laptop sleeps
 /// and timers do not.
 const LOOK: Duration = Duration::from_secs(20);
-/// How soon after a renewal the next one may be, whatever the dates say.
-const REST: Duration = Duration::from_secs(1);
+/// The shortest time between two looks.
+const GLANCE: Duration = Duration::from_secs(1);
+/// How soon after a renewal the next one may be, whatever the dates say: guards limit how
+/// often a device renews.
+const REST: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_LONGEST: Duration = Duration::from_secs(5 * 60);
 
@@ -42,20 +48,68 @@ pub enum Due {
 
 /// Credentials to connect with: those on disk, renewed first when they have expired.
 ///
+/// Those that seem to have expired are returned all the same when renewing is put off: the
+/// guard's clock decides, and it may find them good.
+///
 /// # Errors
 /// [`RenewError`] when they have expired and cannot be renewed.
-pub async fn usable(profile: &Profile) -> Result<Credentials, RenewError> {
-    let credentials = profile.credentials()?;
+pub async fn usable(profile: &Profile) -> Result<Credentials, Arc<RenewError>> {
+    let credentials = profile.credentials().map_err(RenewError::from)?;
     let now = Timestamp::now();
-    if credentials.expired(now) {
-        let due = what_is_due(&credentials, now).unwrap_or(Due::Token);
-        renew(profile, &credentials, due).await
-    } else {
-        Ok(credentials)
+    if !credentials.expired(now) {
+        return Ok(credentials);
+    }
+    let due = what_is_due(&credentials, now).unwrap_or(Due::Token);
+    match renew(profile, &credentials, due).await {
+        Err(error) if error.is_put_off() => {
+            tracing::warn!(profile = %profile.name(), %error, "going on as it is");
+            Ok(credentials)
+        }
+        renewed => renewed,
     }
 }
 
-/// Renews what is due, unless another agent has done so since `known` was read.
+/// The renewal of a profile that is under way in this process, if there is one.
+///
+/// Many sessions may find at the same moment that the token has expired. One of them asks
+/// the guard, and all get what came of it.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay(Mutex<Option<Flight>>);
+
+#[derive(Debug, Clone)]
+struct Flight {
+    due: Due,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+type Outcome = Result<Credentials, Arc<RenewError>>;
+
+impl UnderWay {
+    /// The renewal that is under way, or a new one. It goes on when nobody waits for it any
+    /// more, so that what the guard issued is not lost.
+    fn join_or_start(&self, profile: &Profile, known: &Credentials, due: Due) -> Flight {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = &*current
+            && flight.outcome.borrow().is_none()
+            // A renewal that panicked never has an outcome.
+            && flight.outcome.has_changed().is_ok()
+        {
+            return flight.clone();
+        }
+        let (done, outcome) = watch::channel(None);
+        let (profile, known) = (profile.clone(), known.clone());
+        tokio::spawn(async move {
+            let result = renew_alone(&profile, &known, due).await;
+            done.send_replace(Some(result.map_err(Arc::new)));
+        });
+        let flight = Flight { due, outcome };
+        *current = Some(flight.clone());
+        flight
+    }
+}
+
+/// Renews what is due, unless another agent has done so since `known` was read. There is
+/// one renewal at a time; whoever comes meanwhile shares its outcome.
 ///
 /// # Errors
 /// [`RenewError`]; the credentials on disk are then as they were.
@@ -63,8 +117,26 @@ pub async fn renew(
     profile: &Profile,
     known: &Credentials,
     due: Due,
+) -> Result<Credentials, Arc<RenewError>> {
+    let mut flight = profile.under_way().join_or_start(profile, known, due);
+    let outcome = flight.outcome.wait_for(Option::is_some).await;
+    let outcome = outcome.ok().and_then(|outcome| outcome.clone());
+    let renewed = outcome.unwrap_or_else(|| Err(Arc::new(RenewError::Broken)))?;
+    if flight.due == Due::Token && due == Due::Certificate {
+        // What was under way renewed only the token.
+        return Box::pin(renew(profile, &renewed, due)).await;
+    }
+    Ok(renewed)
+}
+
+async fn renew_alone(
+    profile: &Profile,
+    known: &Credentials,
+    due: Due,
 ) -> Result<Credentials, RenewError> {
     let _lock = profile.lock().await?;
+    // Somebody may have left and joined again while the lock was waited for.
+    let profile = &profile.reload()?;
     let current = profile.credentials()?;
     if current.token.expose() != known.token.expose() {
         return Ok(current);
@@ -160,9 +232,10 @@ fn take(
 }
 
 fn what_is_due(credentials: &Credentials, now: Timestamp) -> Option<Due> {
+    let set_back = now < credentials.token_received;
     if credentials.certificate_due() <= now {
         Some(Due::Certificate)
-    } else if credentials.token_due() <= now {
+    } else if credentials.token_due() <= now || set_back {
         Some(Due::Token)
     } else {
         None
@@ -182,8 +255,8 @@ pub async fn keep_fresh(profile: Profile) {
                 wait
             }
             Err(error) => {
-                let refused = matches!(error, RenewError::Refused { .. });
-                let wait = if refused {
+                let refused = error.is_decision();
+                let wait = if refused || error.is_put_off() {
                     jittered(RETRY_LONGEST)
                 } else {
                     backoff.wait()
@@ -202,16 +275,17 @@ pub async fn keep_fresh(profile: Profile) {
 }
 
 /// Renews if it is time; returns when to look again.
-async fn renew_when_due(profile: &Profile) -> Result<Duration, RenewError> {
-    let credentials = profile.credentials()?;
+async fn renew_when_due(profile: &Profile) -> Result<Duration, Arc<RenewError>> {
+    let profile = &profile.reload().map_err(RenewError::from)?;
+    let credentials = profile.credentials().map_err(RenewError::from)?;
     let now = Timestamp::now();
     if let Some(due) = what_is_due(&credentials, now) {
         renew(profile, &credentials, due).await?;
         return Ok(REST);
     }
     let next = credentials.token_due().min(credentials.certificate_due());
-    let left = Duration::try_from(next.duration_since(now)).unwrap_or(REST);
-    Ok(left.clamp(REST, LOOK))
+    let left = Duration::try_from(next.duration_since(now)).unwrap_or(GLANCE);
+    Ok(left.clamp(GLANCE, LOOK))
 }
 
 /// Why nothing was renewed.
@@ -237,6 +311,31 @@ pub enum RenewError {
     /// The profile could not be read or written.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// The renewal ended without an outcome.
+    #[error("the renewal broke off inside the agent")]
+    Broken,
+}
+
+impl RenewError {
+    /// The Python exception that says the same.
+    pub fn exception_class(&self) -> ExceptionClass {
+        match self {
+            Self::Refused { refusal, .. } => exception_class(refusal),
+            Self::Fault(fault) => fault.exception_class(),
+            Self::Profile(error) => error.exception_class(),
+            Self::Issued(_) | Self::Key(_) => ExceptionClass::PermissionError,
+            Self::Broken => ExceptionClass::ConnectionError,
+        }
+    }
+
+    fn is_decision(&self) -> bool {
+        matches!(self, Self::Refused { refusal, .. } if is_decision(refusal))
+    }
+
+    /// The guard would renew, and not now.
+    fn is_put_off(&self) -> bool {
+        matches!(self, Self::Refused { refusal, .. } if !is_decision(refusal))
+    }
 }
 
 impl Explain for RenewError {
@@ -247,6 +346,7 @@ impl Explain for RenewError {
             Self::Issued(error) => error.hint(),
             Self::Key(_) => Some("leave this profile and join again with a new invite".into()),
             Self::Profile(error) => error.hint(),
+            Self::Broken => Some("try again; the agent's log says more".into()),
         }
     }
 }

@@ -53,7 +53,7 @@ pub struct Content {
     pub certificate_from: Timestamp,
     /// The certificate's last moment.
     pub certificate_until: Timestamp,
-    /// Until when the token admits.
+    /// Until when the token admits, by the clock of this machine.
     pub token_until: Timestamp,
     /// The guards, the one that enrolled us first.
     pub guards: Vec<GuardItem>,
@@ -101,6 +101,7 @@ fn content(profile: Profile) -> Result<Content, ProfileError> {
         problem: e.to_string(),
     })?;
     let guards = profile.guards(&credentials).into_iter();
+    let token_until = credentials.token_end();
     Ok(Content {
         identity: profile.identity().to_string(),
         authority: profile.authority_fingerprint().to_string(),
@@ -109,7 +110,7 @@ fn content(profile: Profile) -> Result<Content, ProfileError> {
         serial: leaf.serial.to_string(),
         certificate_from: leaf.not_before,
         certificate_until: leaf.not_after,
-        token_until: credentials.token_expires,
+        token_until,
         guards: guards
             .map(|guard| GuardItem {
                 guard: guard.identity.name,

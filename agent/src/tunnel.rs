@@ -1,11 +1,12 @@
 //! A byte stream to a Houdini behind a guard.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rpyc::{ExceptionClass, Family, Probe};
 use rustls::AlertDescription;
 use tokio::io::{AsyncWriteExt as _, copy, sink};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use wire::hello::{Accepted, Hello, Verdict};
 use wire::tls::{ALPN_SESSION, client_config};
 use wire::{Code, Refusal, message};
@@ -17,8 +18,8 @@ use crate::patience::Backoff;
 use crate::profile::{Credentials, ProfileError, Route};
 use crate::renew::{self, RenewError};
 
-/// How long [`open`] keeps trying where the next try may succeed. Well under the 30 seconds
-/// after which rpyc gives up.
+/// How long [`open`] may take, with all its tries. Well under the 30 seconds after which
+/// rpyc gives up.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How long Houdini may take to see off a session that asked for nothing.
@@ -35,23 +36,30 @@ pub struct Tunnel {
 
 /// Opens a session and sends `first`, the first bytes of the application, right behind the
 /// hello. Tries again for some seconds while the guard is away or restarting; a refusal is
-/// final.
+/// final. Whatever happens, it is told within 8 seconds.
 ///
 /// # Errors
 /// [`TunnelError`] says why there is no session, for the artist.
 pub async fn open(route: &Route, first: &[u8]) -> Result<Tunnel, TunnelError> {
     let end = Instant::now() + PATIENCE;
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
+    let mut last = None;
     loop {
-        let error = match open_once(route, first).await {
-            Ok(tunnel) => return Ok(tunnel),
-            Err(error) => error,
+        let error = match timeout_at(end, open_once(route, first)).await {
+            Ok(Ok(tunnel)) => return Ok(tunnel),
+            Ok(Err(error)) => error,
+            // Why the last whole try failed says more than that this one was cut off.
+            Err(_) => {
+                let cut_off = || fault(route, Cause::AnswerTimeout(PATIENCE)).into();
+                return Err(last.unwrap_or_else(cut_off));
+            }
         };
         let wait = backoff.wait();
         if !error.passes() || Instant::now() + wait >= end {
             return Err(error);
         }
         tracing::info!(guard = %route.guard.name(), %error, "trying again");
+        last = Some(error);
         sleep(wait).await;
     }
 }
@@ -61,7 +69,9 @@ pub async fn open(route: &Route, first: &[u8]) -> Result<Tunnel, TunnelError> {
 /// # Errors
 /// As [`open`].
 pub async fn open_once(route: &Route, first: &[u8]) -> Result<Tunnel, TunnelError> {
-    let credentials = renew::usable(&route.profile).await?;
+    let credentials = renew::usable(&route.current()?.profile).await?;
+    // Whoever left and joined again meanwhile has another key.
+    let route = &route.current()?;
     let error = match attempt(route, &credentials, first).await {
         Ok(tunnel) => return Ok(tunnel),
         Err(error) => error,
@@ -71,7 +81,7 @@ pub async fn open_once(route: &Route, first: &[u8]) -> Result<Tunnel, TunnelErro
         return Err(error);
     };
     let credentials = renew::renew(&route.profile, &credentials, due).await?;
-    attempt(route, &credentials, first).await
+    attempt(&route.current()?, &credentials, first).await
 }
 
 async fn attempt(
@@ -167,7 +177,7 @@ pub enum TunnelError {
     Fault(#[from] Fault),
     /// Certificate or token have expired and could not be renewed.
     #[error(transparent)]
-    Renewal(#[from] RenewError),
+    Renewal(#[from] Arc<RenewError>),
     /// The profile cannot be used.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -177,11 +187,10 @@ impl TunnelError {
     /// The Python exception that says the same.
     pub fn exception_class(&self) -> ExceptionClass {
         match self {
-            Self::Refused(refusal) | Self::Renewal(RenewError::Refused { refusal, .. }) => {
-                exception_class(refusal)
-            }
-            Self::Fault(fault) | Self::Renewal(RenewError::Fault(fault)) => fault.exception_class(),
-            Self::Renewal(_) | Self::Profile(_) => ExceptionClass::PermissionError,
+            Self::Refused(refusal) => exception_class(refusal),
+            Self::Fault(fault) => fault.exception_class(),
+            Self::Renewal(error) => error.exception_class(),
+            Self::Profile(error) => error.exception_class(),
         }
     }
 
@@ -193,8 +202,11 @@ impl TunnelError {
     fn passes(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.code == Code::Draining.as_str(),
-            Self::Fault(fault) | Self::Renewal(RenewError::Fault(fault)) => fault.cause.passes(),
-            Self::Renewal(_) | Self::Profile(_) => false,
+            Self::Fault(fault) => fault.cause.passes(),
+            Self::Renewal(error) => {
+                matches!(&**error, RenewError::Fault(fault) if fault.cause.passes())
+            }
+            Self::Profile(_) => false,
         }
     }
 

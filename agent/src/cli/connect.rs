@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::args::{Args, ConnectOptions};
-use super::{CLIENT, CliError, Failure, target};
+use super::{CLIENT, CliError, Failure, say, target};
 use crate::local::{self, Admit, ListenError};
 use crate::profile::{Profiles, Route};
 use crate::standing::Standing;
@@ -39,8 +39,10 @@ pub(super) async fn run(profiles: &Profiles, options: ConnectOptions) -> Result<
     let listeners = TaskTracker::new();
     let mut fresh = BTreeMap::new();
     for (address, listener, route) in served {
-        println!("listening on {address}");
-        println!("  {}", describe(&route));
+        say(format_args!(
+            "listening on {address}\n  {}",
+            describe(&route)
+        ))?;
         fresh
             .entry(route.profile.name().clone())
             .or_insert_with(|| tokio::spawn(renew::keep_fresh(route.profile.clone())));

@@ -41,8 +41,10 @@ fn piped() -> Result<Invite, Failure> {
 
 /// Takes lines until they make a code: mail programs break long ones.
 fn prompted() -> Result<Invite, Failure> {
-    eprint!("Paste the invite code: ");
-    io::stderr().flush().map_err(CliError::Stdin)?;
+    let mut stderr = io::stderr();
+    write!(stderr, "Paste the invite code: ")
+        .and_then(|()| stderr.flush())
+        .map_err(CliError::Prompt)?;
     let mut text = String::new();
     loop {
         let before = text.len();

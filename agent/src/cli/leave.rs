@@ -5,25 +5,27 @@ use std::process::ExitCode;
 
 use wire::Name;
 
-use super::{CliError, Failure};
+use super::{CliError, Failure, say};
 use crate::profile::{Profiles, RouteError};
 
-pub(super) fn run(
+pub(super) async fn run(
     profiles: &Profiles,
     wanted: Option<&str>,
     yes: bool,
 ) -> Result<ExitCode, Failure> {
     let name = named(profiles, wanted)?;
     if !yes && !asked(&name)? {
-        println!("nothing was changed");
+        say("nothing was changed")?;
         return Ok(ExitCode::FAILURE);
     }
-    profiles.remove(&name)?;
-    println!("profile {name} and its key are gone from this machine");
-    println!(
+    profiles.remove(&name).await?;
+    say(format_args!(
+        "profile {name} and its key are gone from this machine"
+    ))?;
+    say(
         "The certificate stays valid until it expires or IT revokes it: tell IT if somebody \
-         else may have a copy."
-    );
+         else may have a copy.",
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -50,8 +52,13 @@ fn asked(name: &Name) -> Result<bool, CliError> {
     if !io::stdin().is_terminal() {
         return Err(CliError::NotAsked(name.clone()));
     }
-    eprint!("Remove the profile {name} and its key? Only a new invite brings it back. [y/N] ");
-    io::stderr().flush().map_err(CliError::Stdin)?;
+    let mut stderr = io::stderr();
+    write!(
+        stderr,
+        "Remove the profile {name} and its key? Only a new invite brings it back. [y/N] "
+    )
+    .and_then(|()| stderr.flush())
+    .map_err(CliError::Prompt)?;
     let mut answer = String::new();
     io::stdin()
         .read_line(&mut answer)

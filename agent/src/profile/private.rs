@@ -46,6 +46,14 @@ pub(crate) fn replace(path: &Path, content: &str) -> Result<(), ProfileError> {
     })
 }
 
+/// Is this a name under which [`replace`] writes, `NAME.PID.new`?
+pub(crate) fn is_temporary(name: &str) -> bool {
+    let pid = name
+        .strip_suffix(".new")
+        .and_then(|name| name.rsplit_once('.'));
+    pid.is_some_and(|(name, pid)| !name.is_empty() && pid.parse::<u32>().is_ok())
+}
+
 /// Makes a folder for us alone, with its parents; one that exists is left as it is.
 pub(crate) fn make_folder(path: &Path) -> Result<(), ProfileError> {
     let mut builder = fs::DirBuilder::new();
@@ -89,6 +97,21 @@ pub(crate) fn open_lock(folder: &Path) -> io::Result<File> {
         .create(true)
         .truncate(false)
         .open(lock_path(folder))
+}
+
+/// Is this the lock that others find in the folder now?
+#[cfg(unix)]
+pub(crate) fn is_lock_of(file: &File, folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let found = fs::symlink_metadata(lock_path(folder)).map(id).ok();
+    found.is_some() && found == file.metadata().map(id).ok()
+}
+
+/// On Windows a file that somebody has open keeps its place.
+#[cfg(not(unix))]
+pub(crate) fn is_lock_of(_: &File, _: &Path) -> bool {
+    true
 }
 
 fn lock_path(folder: &Path) -> PathBuf {

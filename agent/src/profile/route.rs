@@ -35,6 +35,27 @@ pub struct Route {
     pub client: String,
 }
 
+impl Route {
+    /// The same way with the profile as it is on disk now. Whoever left and joined again
+    /// may have got another identity, and the guard another address.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when the profile cannot be used any more.
+    pub(crate) fn current(&self) -> Result<Self, ProfileError> {
+        let profile = self.profile.reload()?;
+        let mut route = self.clone();
+        if profile.enrolment() != self.profile.enrolment()
+            || profile.authority() != self.profile.authority()
+        {
+            let mut guards = profile.guards(&profile.credentials()?);
+            let same = guards.iter().position(|g| g.name() == self.guard.name());
+            route.guard = guards.swap_remove(same.unwrap_or(0));
+        }
+        route.profile = profile;
+        Ok(route)
+    }
+}
+
 impl Profiles {
     /// Finds the guard that `wanted` means: a profile (its guard is the one that enrolled
     /// us), a guard of any profile, or `PROFILE:GUARD`. Without a name there must be only

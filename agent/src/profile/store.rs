@@ -1,17 +1,22 @@
 //! The folder of all profiles.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wire::Name;
 
-use super::{Profile, ProfileError, private};
+use super::{Profile, ProfileError, lock, private};
+use crate::renew::UnderWay;
 
 /// All profiles of this user.
 #[derive(Debug, Clone)]
 pub struct Profiles {
     root: PathBuf,
+    /// The renewals under way, shared by all who open the same profile here.
+    under_way: Arc<Mutex<BTreeMap<Name, Arc<UnderWay>>>>,
 }
 
 /// One profile in the folder, whether it can be used or not.
@@ -24,9 +29,18 @@ pub struct Entry {
 }
 
 impl Profiles {
-    /// The profiles under `root`, which need not exist.
+    /// The profiles under `root`, which need not exist, or may be a symbolic link to where
+    /// they are.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        let root = root.into();
+        let root = match fs::canonicalize(&root) {
+            Ok(real) if root.is_symlink() => real,
+            _ => root,
+        };
+        Self {
+            root,
+            under_way: Arc::default(),
+        }
     }
 
     /// Where they are.
@@ -57,7 +71,7 @@ impl Profiles {
                 continue;
             };
             if folder.file_type().map_err(error)?.is_dir() {
-                let profile = Profile::open(name.clone(), folder.path());
+                let profile = self.open(&name);
                 entries.push(Entry { name, profile });
             }
         }
@@ -71,15 +85,29 @@ impl Profiles {
     /// [`ProfileError`] when it cannot be used.
     pub fn load(&self, name: &Name) -> Result<Profile, ProfileError> {
         private::check_root(&self.root)?;
-        Profile::open(name.clone(), self.folder(name))
+        self.open(name)
     }
 
-    /// Removes one with its key, whatever state it is in.
+    fn open(&self, name: &Name) -> Result<Profile, ProfileError> {
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let under_way = under_way.entry(name.clone()).or_default().clone();
+        Profile::open(name.clone(), self.folder(name), under_way)
+    }
+
+    /// Removes one with its key, whatever state it is in, once nobody is changing it.
     ///
     /// # Errors
-    /// [`ProfileError::Io`] when that fails.
-    pub fn remove(&self, name: &Name) -> Result<(), ProfileError> {
+    /// [`ProfileError::Locked`] when somebody does for too long; [`ProfileError::Io`].
+    pub async fn remove(&self, name: &Name) -> Result<(), ProfileError> {
         let folder = self.folder(name);
+        let _lock = match lock(&folder).await {
+            Err(error @ ProfileError::Locked { .. }) => return Err(error),
+            // A folder in which nothing can be locked can perhaps be removed.
+            lock => lock.ok(),
+        };
         fs::remove_dir_all(&folder).map_err(|source| ProfileError::Io {
             path: folder,
             source,

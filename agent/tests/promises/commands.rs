@@ -260,3 +260,68 @@ async fn the_doctor_fails_when_something_is_wrong() {
     );
     assert_eq!(said.matches("ask for a new invite").count(), 1, "{said}");
 }
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn an_output_that_cannot_be_written_is_an_error_and_spends_no_invite() {
+    let world = World::new().await;
+    let config = world.profiles().root().to_owned();
+    let code = world.invite().to_code();
+    let full = |arguments: &[&str]| {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = agent(&config)
+            .args(arguments)
+            .stdout(full.unwrap())
+            .output();
+        shown(&output.unwrap())
+    };
+    for arguments in [
+        &["status"][..],
+        &["status", "--json"],
+        &["join", code.expose()],
+    ] {
+        let said = full(arguments);
+        assert!(said.starts_with("exit Some(1)\n"), "{said}");
+        assert!(
+            said.contains("error: standard output cannot be written"),
+            "{said}"
+        );
+    }
+    assert!(world.guard.state.requests.lock().unwrap().is_empty());
+    join(&world, &["join"]).await;
+    let said = full(&["connect", "--listen", "0"]);
+    assert!(said.starts_with("exit Some(1)\n"), "{said}");
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn joining_whose_output_nobody_reads_leaves_a_whole_profile() {
+    let world = World::new().await;
+    let config = world.profiles().root().to_owned();
+    let code = world.invite().to_code();
+    let state = world.guard.state.clone();
+    let said = spawn_blocking(move || {
+        // The guard cannot answer before the output is closed.
+        let hold = state.enrols.lock().unwrap();
+        let mut child = agent(&config)
+            .args(["join", code.expose()])
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        for _ in 0..4 {
+            stdout.read_line(&mut String::new()).unwrap();
+        }
+        drop(stdout);
+        drop(hold);
+        shown(&child.wait_with_output().unwrap())
+    })
+    .await
+    .unwrap();
+    assert!(said.starts_with("exit Some(1)\n"), "{said}");
+    assert!(
+        said.contains("error: standard output cannot be written"),
+        "{said}"
+    );
+    let route = world.route();
+    hrpyc_agent::tunnel::open_once(&route, b"").await.unwrap();
+}

@@ -47,6 +47,7 @@ pub(crate) struct State {
     pub(crate) enrols: Mutex<Identity>,
     pub(crate) certificate_life: Mutex<Life>,
     pub(crate) token_seconds: Mutex<i64>,
+    pub(crate) refuse_enrolment: Mutex<Option<Refusal>>,
     pub(crate) refuse_renewal: Mutex<Option<Refusal>>,
     /// Answers to enrolments that get lost.
     pub(crate) lose_answers: AtomicUsize,
@@ -123,6 +124,7 @@ impl Guard {
             upstream: Mutex::new(None),
             certificate_life: Mutex::new(crate::realm::GOOD),
             token_seconds: Mutex::new(3600),
+            refuse_enrolment: Mutex::new(None),
             refuse_renewal: Mutex::new(None),
             lose_answers: AtomicUsize::new(0),
             sign_other_key: Mutex::new(false),
@@ -210,7 +212,11 @@ async fn enrolment(tls: &mut TlsStream<TcpStream>, state: &State) -> std::io::Re
     let redeem: Redeem = message::read(tls).await.map_err(std::io::Error::other)?;
     let request = URL_SAFE_NO_PAD.decode(&redeem.request).unwrap();
     state.requests.lock().unwrap().push(request.clone());
-    let reply = Reply::Issued(Box::new(issue(state, Some(&request))));
+    let refusal = state.refuse_enrolment.lock().unwrap().clone();
+    let reply = match refusal {
+        Some(refusal) => Reply::Refused(refusal),
+        None => Reply::Issued(Box::new(issue(state, Some(&request)))),
+    };
     if state.lose_answers.load(Ordering::SeqCst) > 0 {
         state.lose_answers.fetch_sub(1, Ordering::SeqCst);
         return Ok(());

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use hrpyc_agent::Explain as _;
 use hrpyc_agent::join::{IssuedError, JoinError, join};
-use hrpyc_agent::profile::{ProfileError, RouteError};
-use wire::Kind;
+use hrpyc_agent::profile::{ProfileError, Profiles, RouteError};
 use wire::enrolment::GuardAddress;
+use wire::{Code, Kind, Refusal};
 
 use crate::guard::Guard;
 use crate::realm::{DAY, Realm};
@@ -60,6 +60,51 @@ async fn a_second_try_asks_with_the_same_key() {
     let keys: Vec<_> = requests.iter().map(|request| key(request)).collect();
     assert_eq!(keys.len(), 2);
     assert_eq!(keys[0], keys[1]);
+}
+
+#[tokio::test]
+async fn a_key_that_an_earlier_try_left_and_that_is_refused_can_be_got_rid_of() {
+    let world = World::new().await;
+    let refuse = |code| {
+        let refusal = Refusal::new(code, "The request cannot be used.", "ask IT");
+        *world.guard.state.refuse_enrolment.lock().unwrap() = Some(refusal);
+    };
+    refuse(Code::RequestInvalid);
+    let error = failed(&world).await;
+    assert_eq!(error.hint().unwrap(), "ask IT");
+    for code in [Code::RequestInvalid, Code::CertificateRevoked] {
+        refuse(code);
+        let hint = failed(&world).await.hint().unwrap();
+        assert!(hint.starts_with("ask IT; "), "{hint}");
+        assert!(hint.contains("run `hrpyc-agent leave ws12` first, then join again"));
+    }
+    refuse(Code::InviteExpired);
+    assert_eq!(failed(&world).await.hint().unwrap(), "ask IT");
+
+    let profiles = world.profiles();
+    profiles.remove(&"ws12".parse().unwrap()).await.unwrap();
+    *world.guard.state.refuse_enrolment.lock().unwrap() = None;
+    world.join().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_folder_of_profiles_may_be_a_link_and_a_profile_may_not() {
+    use std::os::unix::fs::symlink;
+    let world = World::new().await;
+    world.join().await;
+    let link = world.folder.path().join("link");
+    symlink(world.profiles().root(), &link).unwrap();
+    let profiles = Profiles::at(&link);
+    profiles.load(&"ws12".parse().unwrap()).unwrap();
+    join(&profiles, &world.invite(), Some("second".parse().unwrap()))
+        .await
+        .unwrap();
+
+    symlink(link.join("ws12"), link.join("third")).unwrap();
+    let error = profiles.load(&"third".parse().unwrap()).unwrap_err();
+    assert!(matches!(error, ProfileError::Io { .. }), "{error}");
+    assert_eq!(profiles.list().unwrap().len(), 2);
 }
 
 fn key(request: &[u8]) -> Vec<u8> {

@@ -1,15 +1,18 @@
 //! Renewing.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hrpyc_agent::Explain as _;
 use hrpyc_agent::renew::{self, Due};
 use hrpyc_agent::tunnel::{self, TunnelError};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 use wire::{Code, Refusal};
 
 use crate::guard::Mood;
 use crate::realm::DAY;
-use crate::world::{World, until};
+use crate::world::{Client, World, reply, until};
 
 #[tokio::test]
 async fn an_expired_token_is_renewed_before_connecting() {
@@ -94,4 +97,105 @@ async fn a_refused_renewal_tells_the_sentence_and_keeps_the_file() {
     assert!(error.is_refusal());
     insta::assert_snapshot!(error.explained());
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_refused_renewal_is_asked_for_once_and_shared() {
+    let world = World::new().await;
+    let profile = world.join().await;
+    let known = profile.credentials().unwrap();
+    let refusal = Refusal::new(Code::AccessEnded, "Your access ended.", "");
+    *world.guard.state.refuse_renewal.lock().unwrap() = Some(refusal);
+    let renewals = (0..10).map(|_| {
+        let (profile, known) = (profile.clone(), known.clone());
+        tokio::spawn(async move { renew::renew(&profile, &known, Due::Token).await })
+    });
+    for renewal in renewals.collect::<Vec<_>>() {
+        renewal.await.unwrap().unwrap_err();
+    }
+    assert_eq!(world.guard.state.renewals.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_put_off_does_not_keep_a_good_token_from_being_used() {
+    let world = World::new().await;
+    *world.guard.state.token_seconds.lock().unwrap() = -1;
+    world.join().await;
+    let refusal = Refusal::new(Code::TooManyRenewals, "This device renews too often.", "");
+    *world.guard.state.refuse_renewal.lock().unwrap() = Some(refusal);
+    tunnel::open_once(&world.route(), b"").await.unwrap();
+
+    world
+        .guard
+        .refuse(Code::TokenExpired, "The token has expired.", "");
+    let error = tunnel::open_once(&world.route(), b"").await.unwrap_err();
+    assert!(!error.is_refusal());
+    assert_eq!(
+        error.exception_class(),
+        rpyc::ExceptionClass::ConnectionError
+    );
+}
+
+#[tokio::test]
+async fn after_a_renewal_there_is_none_for_a_while_whatever_the_clock_says() {
+    let world = World::new().await;
+    *world.guard.state.token_seconds.lock().unwrap() = -1;
+    let profile = world.join().await;
+    let task = tokio::spawn(renew::keep_fresh(profile));
+    let count = || world.guard.state.renewals.load(Ordering::SeqCst);
+    until("a renewal", || count() > 0).await;
+    sleep(Duration::from_millis(1500)).await;
+    task.abort();
+    assert_eq!(count(), 1);
+}
+
+#[tokio::test]
+async fn a_guard_that_says_nothing_is_told_within_ten_seconds() {
+    let world = World::new().await;
+    *world.guard.state.token_seconds.lock().unwrap() = -1;
+    world.join().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut route = world.route();
+    let settings = route.profile.folder().join("profile.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let text = text.replace(&world.guard.address.to_string(), &address);
+    std::fs::write(&settings, text).unwrap();
+    route.guard.addresses = vec![address];
+    let begin = Instant::now();
+    let sessions = (0..5).map(|_| {
+        let route = route.clone();
+        tokio::spawn(async move { tunnel::open(&route, b"").await })
+    });
+    for session in sessions.collect::<Vec<_>>() {
+        let error = session.await.unwrap().unwrap_err();
+        assert_eq!(
+            error.exception_class(),
+            rpyc::ExceptionClass::ConnectionError
+        );
+    }
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn who_leaves_and_joins_again_goes_on_with_the_agent_that_runs() {
+    use tokio::io::AsyncWriteExt as _;
+    let world = World::new().await;
+    let port = world.serve().await;
+    let before = world.route().profile;
+    world.session(port).await;
+    let profiles = world.profiles();
+    profiles.remove(before.name()).await.unwrap();
+    let mut client = Client::connect(port).await;
+    client.ask(0).await;
+    let exception = client.exception(0).await;
+    assert!(exception.contains("ConnectionError"), "{exception}");
+
+    let after = world.join().await;
+    let (mut client, mut houdini) = world.session(port).await;
+    houdini.write_all(&reply(0)).await.unwrap();
+    assert_eq!(client.answer().await.0.seq, 0);
+    let hello = world.guard.state.hellos.lock().unwrap().pop().unwrap();
+    let credentials = after.credentials().unwrap();
+    assert_eq!(hello.token.expose(), credentials.token.expose());
 }

@@ -119,7 +119,7 @@ async fn tls_without_our_protocol_is_refused() {
         assert!(matches!(cause, Cause::NoProtocol), "{text}");
         insta::assert_snapshot!("no_protocol", text);
         assert!(guard.state.hellos.lock().unwrap().is_empty());
-        world.profiles().remove(route.profile.name()).unwrap();
+        world.profiles().remove(route.profile.name()).await.unwrap();
     }
 }
 
