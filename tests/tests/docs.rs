@@ -16,6 +16,8 @@ fn read(path: &str) -> String {
 fn every_error_code_is_documented_and_every_documented_code_exists() {
     let documented: BTreeSet<String> = read("docs/errors.md")
         .lines()
+        // The classes of Python exceptions stand in a table of their own.
+        .take_while(|line| !line.starts_with("## How a refusal looks"))
         .filter_map(|line| {
             line.strip_prefix("| `")?
                 .split_once('`')
