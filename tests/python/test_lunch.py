@@ -1,5 +1,6 @@
 """Sessions that are left alone stay."""
 
+import base64
 import datetime
 import json
 
@@ -26,9 +27,10 @@ def make_token_due_soon(site):
     """Has the agent believe that half of the token's life is over in a few seconds."""
     (path,) = site.config("alice").rglob("credentials.json")
     credentials = json.loads(path.read_text(encoding="utf-8"))
-    whole_seconds = credentials["token_expires"][:19]
-    expires = datetime.datetime.fromisoformat(whole_seconds + "+00:00")
-    half = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
-    received = half - (expires - half)
+    payload = credentials["token"].split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    half = datetime.timedelta(seconds=(claims["exp"] - claims["iat"]) / 2)
+    soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
+    received = soon - half
     credentials["token_received"] = received.strftime("%Y-%m-%dT%H:%M:%SZ")
     path.write_text(json.dumps(credentials), encoding="utf-8")

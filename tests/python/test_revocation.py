@@ -172,11 +172,12 @@ def identity_of(site, name):
 
 def test_a_new_invite_starts_anew_and_revives_nothing(machine, guarded):
     """After a revocation the old agent stays out, and the newly joined one gets in."""
-    old = guarded.bring_in("returning")
+    guarded.join("returning")
+    guarded.config("returning").rename(guarded.config("returning-before"))
+    old = guarded.connect("returning-before")
+    with machine.artist("5.3.1", "arriving", old.port) as artist:
+        assert artist.result()["value"] == 42
     guarded.revoke("returning")
-    old_config = guarded.config("returning")
-    kept = old_config.rename(old_config.with_name("agent-returning-before"))
-    assert kept.exists()
     new = guarded.bring_in("returning")
     with machine.artist("5.3.1", "arriving", new.port) as artist:
         assert artist.result()["value"] == 42

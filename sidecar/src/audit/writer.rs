@@ -119,7 +119,10 @@ impl Writer {
 
 fn serve(mut log: Log, orders: &Receiver<Order>) {
     loop {
-        let first = if log.waiting.is_empty() {
+        // After a failure it tries again by itself, so that nobody is refused for longer than
+        // the disk is full.
+        let idle = log.waiting.is_empty() && !log.failing.load(Ordering::Relaxed);
+        let first = if idle {
             match orders.recv() {
                 Ok(order) => Some(order),
                 Err(_) => return,
