@@ -40,7 +40,6 @@ def studio(machine, houdini):
 @pytest.fixture
 def artist(studio, request):
     """Somebody who has joined the studio and is met in this test only."""
-    name = request.node.name.replace("_", "-").replace("[", "-").replace("]", "")
-    name = "".join(c for c in name.lower() if c.isalnum() or c == "-")[-40:].strip("-")
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)[-40:].strip("-")
     studio.join(name)
     return name

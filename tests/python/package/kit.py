@@ -184,7 +184,12 @@ def sessions(site, name):
     return {session: ends.get(session) for session in opened}
 
 
-def wait_for_ends(site, name, reasons=("client-closed",), count=None, limit=10.0):
+#: How a session ends that the script has closed. rpyc says good-bye first, and then it is open
+#: whether the guard sees the end of the script or of the server sooner.
+IN_ORDER = ("client-closed", "upstream-closed")
+
+
+def wait_for_ends(site, name, reasons=IN_ORDER, count=None, limit=10.0):
     """Waits until all sessions of somebody have ended, and how; gives how many there were."""
     def complete():
         return None not in sessions(site, name).values()

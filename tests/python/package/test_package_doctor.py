@@ -46,7 +46,7 @@ def test_all_is_well(desk, own, version):
         assert all(check["ok"] for check in found["checks"]), found
     opened = len(kit.sessions(own, "alice"))
     assert opened >= 5, "rpyc was not asked"
-    kit.wait_for_ends(own, "alice", ("client-closed", "client-lost"))
+    kit.wait_for_ends(own, "alice", (*kit.IN_ORDER, "client-lost"))
 
 
 def failed(found):

@@ -159,7 +159,7 @@ def test_a_houdini_that_does_not_answer_is_unavailable_within_the_timeout(desk, 
     finally:
         os.kill(own.server.pid, signal.SIGCONT)
     assert error["seconds"] < limit + 1.5, error
-    kit.wait_for_ends(own.site, "alice", ("client-closed", "client-lost"), 1)
+    kit.wait_for_ends(own.site, "alice", (*kit.IN_ORDER, "client-lost"), 1)
 
 
 def test_a_houdini_that_is_down_is_unavailable(desk, own):

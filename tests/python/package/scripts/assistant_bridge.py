@@ -8,7 +8,7 @@ import json
 import sys
 
 import rpyc
-from rpyc.classic import connect
+from rpyc.utils.classic import connect
 
 TOOLS = {}
 
