@@ -102,6 +102,17 @@ def test_eight_megabytes_arrive_whole_in_both_directions(both):
         assert here == there, kind
 
 
+def test_no_call_waits_for_a_delayed_acknowledgement(desk, studio, houdini, artist, shown):
+    """rpyc sends small messages one after the other; a kernel that holds the second one back
+    until the first is acknowledged would make each call 40 ms long."""
+    to = kit.way(studio, artist, port=houdini.port)
+    direct, through = (desk.result("paced", way=way, to=to, count=60)["taken"][30]
+                       for way in ("direct", "package"))
+    shown.append("a method call on loopback: %.2f ms on plain rpyc, %.2f ms through package and "
+                 "guard" % (direct * 1000, through * 1000))
+    assert through < 0.015, (direct, through)
+
+
 @pytest.mark.parametrize("version", kit.PYTHONS)
 def test_one_wheel_serves_every_python(package, desk, studio, artist, version):
     """The maker's example, threads, a fork and a pool on this Python."""

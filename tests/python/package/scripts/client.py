@@ -556,6 +556,23 @@ def counting_calls(to):
 
 
 @task
+def paced(way, to, count):
+    """How long calls of a method take, in seconds, sorted."""
+    if way == "direct":
+        connection = rpyc.classic.connect("127.0.0.1", to["port"])
+    else:
+        connection = hrpyc_guard.connect(**to)
+    node = connection.modules.hou.node("/obj/sphere1")
+    taken = []
+    for _ in range(count):
+        began = time.monotonic()
+        node.path()
+        taken.append(time.monotonic() - began)
+    connection.close()
+    return {"taken": sorted(taken)}
+
+
+@task
 def interrupted_connecting(to):
     """Says when it begins to connect, and what an interrupt made of it."""
     say(ready=True)
