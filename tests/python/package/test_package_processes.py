@@ -88,7 +88,7 @@ def test_ctrl_c_interrupts_a_call_and_spoils_nothing(desk, machine, version):
         site.start_guard("127.0.0.1:%d" % server.port)
         site.join("alice")
         program = desk.client(
-            "interrupted_waiting", version, to=kit.way(site, "alice"), seconds=5)
+            "interrupted_waiting", version, to=kit.way(site, "alice"), seconds=3)
         program.said("ready")
         time.sleep(0.2)
         sent = time.monotonic()
@@ -201,7 +201,7 @@ def test_a_script_ends_at_once_while_houdini_is_busy(desk, studio, artist, inter
     """It does not wait for the end of the call that it does not wait for."""
     program = desk.client("leaves_while_busy", to=kit.way(studio, artist), interrupt=interrupt)
     assert end_of(program, -signal.SIGINT if interrupt else 0) < PROMPTLY, program.printed()
-    kit.wait_for_ends(studio, artist, (*kit.IN_ORDER, "client-lost"), 1)
+    kit.wait_for_ends(studio, artist, (*kit.IN_ORDER, "client-lost"), 1, limit=20)
 
 
 def test_what_a_script_has_sent_before_its_end_arrives(desk, machine, site):
@@ -226,7 +226,7 @@ def test_a_script_ends_among_daemon_threads(desk, studio, artist):
         errors = "\n".join(program.lines["err"])
         assert "Fatal" not in errors and "panicked" not in errors, program.printed()
         assert '"errors": []' in program.lines["out"][-1], program.printed()
-    kit.wait_for_ends(studio, artist, (*kit.IN_ORDER, "client-lost"))
+    kit.wait_for_ends(studio, artist, (*kit.IN_ORDER, "client-lost"), limit=20)
 
 
 def test_a_script_that_fails_ends_as_it_should(desk, studio, artist):

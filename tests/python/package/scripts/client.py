@@ -24,6 +24,9 @@ import hrpyc_guard
 
 TASKS = {}
 
+#: How long Houdini is busy after a script has ended, in seconds. Its session lasts as long.
+BUSY = 6
+
 #: What a call over there that takes long looks like.
 SLOW = "lambda begun, seconds: (begun(), __import__('time').sleep(seconds), 'slept')[2]"
 
@@ -824,8 +827,8 @@ def leaves_while_busy(to, interrupt):
 
     if interrupt:
         threading.Thread(target=interrupt_soon).start()
-        slow(begun.set, 600)
-    pending = rpyc.async_(slow)(begun.set, 600)
+        slow(begun.set, BUSY)
+    pending = rpyc.async_(slow)(begun.set, BUSY)
     while not begun.is_set():
         connection.serve(0.1)
     assert not pending.ready
@@ -859,7 +862,7 @@ def leaves_with_daemons(to):
         while True:
             answer_of(to)
 
-    for work in (lambda: slow(begun.wait, 600), calling, connecting):
+    for work in (lambda: slow(begun.wait, BUSY), calling, connecting):
         threading.Thread(target=quietly, args=(work,), daemon=True).start()
     begun.wait(60)
     time.sleep(0.1)
