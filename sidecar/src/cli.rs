@@ -65,6 +65,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
 
+    /// Send nothing to a Houdini that runs as the guard's own user: Python in it could read
+    /// the guard's keys
+    #[arg(long)]
+    pub refuse_own_user: bool,
+
     /// A configuration file in TOML
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
