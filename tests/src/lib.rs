@@ -4,4 +4,5 @@
 pub mod cargo;
 pub mod forge;
 pub mod programs;
+pub mod tools;
 pub mod venv;

@@ -46,7 +46,7 @@ impl Venv {
     /// The test runner. It has no rpyc: servers and clients run in their own environments.
     pub const PYTEST: Self = Self {
         key: "pytest",
-        packages: &["pytest==8.4.2"],
+        packages: &["pytest==8.4.2", "PyYAML==6.0.3"],
     };
     /// All of them.
     pub const ALL: [Self; 4] = [Self::RPYC_4, Self::RPYC_5, Self::RPYC_6, Self::PYTEST];
