@@ -44,7 +44,8 @@ if ($Network -contains 'Any') {
     throw 'Any would open the guard to the whole world: name networks.'
 }
 
-Get-NetFirewallRule -Group $group -ErrorAction SilentlyContinue | Remove-NetFirewallRule
+Get-NetFirewallRule -Group $group -ErrorAction SilentlyContinue |
+    Remove-NetFirewallRule -WhatIf:$WhatIfPreference
 if ($Remove) { return }
 
 $common = @{
@@ -53,6 +54,8 @@ $common = @{
     Protocol  = 'TCP'
     Profile   = 'Any'
     Enabled   = 'True'
+    # It does not reach the functions of a module by itself.
+    WhatIf    = $WhatIfPreference
 }
 New-NetFirewallRule @common -DisplayName 'Houdini RPC, past the guard (block)' `
     -LocalPort $houdiniPorts -RemoteAddress Any -Action Block | Out-Null
@@ -62,7 +65,7 @@ New-NetFirewallRule @common -DisplayName 'hrpyc-guard (allow)' `
 # What is not allowed is blocked only where that is the default, and only while no other
 # rule allows it.
 Get-NetFirewallProfile -PolicyStore ActiveStore |
-    Where-Object { -not $_.Enabled -or $_.DefaultInboundAction -eq 'Allow' } |
+    Where-Object { $_.Enabled -ne 'True' -or $_.DefaultInboundAction -eq 'Allow' } |
     ForEach-Object { Write-Warning "The profile $($_.Name) lets in what no rule names: $guardPort is open there." }
 Get-NetFirewallPortFilter -PolicyStore ActiveStore -Protocol TCP |
     Where-Object { $_.LocalPort -contains $guardPort } |

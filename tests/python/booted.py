@@ -97,6 +97,7 @@ class Booted:
         self._group = _control_groups() / ("hrpyc-%d-%d" % (os.getpid(), next(_numbers)))
         self._console = []
         self._process = None
+        self._terminal = None
 
     def _fill(self, machine, units, files):
         self.programs.mkdir()
@@ -118,11 +119,11 @@ class Booted:
         (system / "default.target").symlink_to("multi-user.target")
         (self.root / "etc/systemd/user/default.target").write_text("[Unit]\n", encoding="utf-8")
         # What services print comes to the console, where a failing test shows it.
-        manager = "[Manager]\nDefaultStandardOutput=tty\n"
         files = dict(files, **{
             "etc/passwd": passwd, "etc/group": group, "etc/machine-id": "0123456789abcdef" * 2 + "\n",
             "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
-            "etc/systemd/system.conf": manager, "etc/systemd/user.conf": manager, SECRET: "secret\n",
+            "etc/systemd/system.conf": "[Manager]\nDefaultStandardOutput=tty\n",
+            SECRET: "secret\n",
         })
         for name, text in files.items():
             path = self.root / name
@@ -143,9 +144,10 @@ class Booted:
         return self
 
     def _boot(self):
-        ours, theirs = pty.openpty()
+        # Our copy of the services' end stays open: nothing is read once nobody has it open.
+        ours, self._terminal = pty.openpty()
         threading.Thread(target=self._read, args=(ours,), daemon=True).start()
-        console = os.ttyname(theirs)
+        console = os.ttyname(self._terminal)
         try:
             self._group.mkdir()
         except OSError as error:
@@ -160,14 +162,12 @@ class Booted:
         except AssertionError:
             pytest.skip("needs namespaces in which systemd can be booted: %s"
                         % "; ".join(self._process.lines["err"]))
-        finally:
-            os.close(theirs)
         children = "/proc/%d/task/%d/children" % (self._process.pid, self._process.pid)
         self._init = int(pathlib.Path(children).read_text(encoding="utf-8").split()[0])
         self.wait_for("the boot", lambda: "running" in self.systemctl("is-system-running"))
 
     def _read(self, ours):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), open(ours, "rb", buffering=0):
             while True:
                 self._console.append(os.read(ours, 4096).decode("utf-8", "replace"))
 
@@ -176,6 +176,8 @@ class Booted:
             self._process.kill()
         if self._group.exists():
             harness.until("the end of all processes", self._remove_groups)
+        if self._terminal is not None:
+            os.close(self._terminal)
 
     def _remove_groups(self):
         groups = [folder for folder, _, _ in os.walk(self._group, topdown=False)]
