@@ -110,7 +110,7 @@ pub struct JoinArgs {
     #[arg(value_name = "CODE")]
     pub code: Option<String>,
 
-    /// Where keys and the audit log are to be kept; must not exist yet
+    /// Where keys and the audit log are to be kept; must not exist yet, or be empty
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
