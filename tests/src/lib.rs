@@ -6,3 +6,4 @@ pub mod forge;
 pub mod programs;
 pub mod tools;
 pub mod venv;
+pub mod wheel;
