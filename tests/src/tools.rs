@@ -60,11 +60,17 @@ pub fn install_missing(say: &mut dyn FnMut(&str)) {
         apt(&["update"]).ok();
         install(&missing)
     });
-    if let Err(problem) = installed {
-        let reason =
-            format!("apt-get could not install them; is this machine offline? It said:\n{problem}");
-        say(&sentence(&self::missing(&path), &reason));
+    let still = self::missing(&path);
+    if still.is_empty() {
+        return;
     }
+    let reason = match installed {
+        Err(problem) => {
+            format!("apt-get could not install them; is this machine offline? It said:\n{problem}")
+        }
+        Ok(()) => "apt-get says that it installed them, and they are not there".into(),
+    };
+    say(&sentence(&still, &reason));
 }
 
 fn missing(path: &OsStr) -> Vec<Tool> {
