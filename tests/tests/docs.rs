@@ -33,7 +33,7 @@ fn every_error_code_is_documented_and_every_documented_code_exists() {
 
 #[test]
 fn every_document_that_is_linked_exists() {
-    for page in ["README.md", "docs/operations.md"] {
+    for page in ["README.md", "docs/operations.md", "deploy/README.md"] {
         let folder = Path::new(page).parent().unwrap();
         for link in read(page).split("](").skip(1) {
             let target = link.split([')', '#']).next().unwrap();
