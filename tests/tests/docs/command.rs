@@ -1,0 +1,232 @@
+//! Is what the documentation tells people to type something that the programs understand?
+
+use clap::{CommandFactory as _, Parser as _};
+use wire::{Identity, TrustDomain};
+
+use crate::page::{Block, Page, read};
+use crate::shell;
+
+/// Commands of others: the first words of each, and what vouches for it instead.
+const OTHERS: &[(&[&str], &str)] = &[];
+
+/// Every line of the page that is typed into a shell, with its number.
+///
+/// An indented block and one of the language `sh` hold nothing else. In a `console` block what is
+/// typed stands behind a prompt that ends in `$` or `#`, and the rest is what is seen then.
+pub(crate) fn lines(page: &Page) -> Vec<(usize, String)> {
+    page.blocks.iter().flat_map(typed).collect()
+}
+
+fn typed(block: &Block) -> Vec<(usize, String)> {
+    let (shell, prompted) = match block.language.as_deref() {
+        None | Some("sh") => (true, false),
+        Some("console") => (true, true),
+        Some(_) => (false, false),
+    };
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut goes_on = false;
+    for (number, line) in (block.line..).zip(&block.lines) {
+        if !shell {
+            break;
+        }
+        let line = if goes_on {
+            format!("{}{}", lines.pop().unwrap().1, line.trim_start())
+        } else {
+            match prompt(line) {
+                Some(typed) => typed.to_owned(),
+                None if prompted => continue,
+                None => line.clone(),
+            }
+        };
+        goes_on = line.ends_with('\\');
+        let line = line.strip_suffix('\\').unwrap_or(&line);
+        lines.push((number, line.to_owned()));
+    }
+    lines
+}
+
+/// What stands behind `$ `, `ws12$ ` or `ws12# `.
+fn prompt(line: &str) -> Option<&str> {
+    let (prompt, typed) = line.split_once(' ')?;
+    let host = prompt.strip_suffix(['$', '#'])?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '@');
+    (host.chars().all(plain) && prompt != "#").then_some(typed)
+}
+
+/// Checks all commands of a line.
+///
+/// # Errors
+/// Says which of them nobody understands.
+pub(crate) fn check(line: &str) -> Result<(), String> {
+    for words in shell::commands(line)? {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        check_one(&words)?;
+    }
+    Ok(())
+}
+
+fn check_one(words: &[&str]) -> Result<(), String> {
+    let shown = |e: clap::Error| e.to_string();
+    match words {
+        ["sudo", "-u", _, rest @ ..] | ["sudo", rest @ ..] => check_one(rest),
+        ["hrpyc-guard", ..] => {
+            let cli = guard::cli::Cli::try_parse_from(words).map_err(shown)?;
+            let runs = cli.command.is_none() && cli.run.config.is_none();
+            match guard::config::resolve(&cli.run) {
+                Err(error) if runs => Err(error.to_string()),
+                _ => Ok(()),
+            }
+        }
+        ["hrpyc-agent", ..] => agent::cli::Args::try_parse_from(words)
+            .map(|_| ())
+            .map_err(shown),
+        ["hrpyc-certs", ..] => {
+            use certs::arguments::{Arguments, Command};
+            let parsed = Arguments::try_parse_from(words).map_err(shown)?;
+            match parsed.command {
+                Command::Invite(a) => identity(&a.name),
+                Command::Grant(a) => identity(&a.name),
+                Command::Issue(a) => identity(&a.name),
+                Command::Token(a) => identity(&a.name),
+                Command::Show(a) => identity(&a.name),
+                _ => Ok(()),
+            }
+        }
+        ["cargo", "build", rest @ ..] if rest.iter().all(|word| *word == "--release") => Ok(()),
+        ["cargo", alias, rest @ ..] if !alias.starts_with('-') => {
+            let known = read(".cargo/config.toml")
+                .lines()
+                .any(|line| line.starts_with(&format!("{alias} = ")));
+            let steps = ["format", "lint", "rust", "python"];
+            let fits = rest
+                .iter()
+                .all(|word| *alias == "verify" && steps.contains(word));
+            (known && fits)
+                .then_some(())
+                .ok_or_else(|| format!("cargo {alias} is no alias of this project, or not so"))
+        }
+        _ => match OTHERS.iter().any(|(start, _)| words.starts_with(start)) {
+            true => Ok(()),
+            false => Err(format!("nothing vouches for `{}`", words.join(" "))),
+        },
+    }
+}
+
+fn identity(name: &str) -> Result<(), String> {
+    let domain: TrustDomain = "studio.example".parse().unwrap();
+    Identity::from_shorthand(name, &domain)
+        .map(|_| ())
+        .map_err(|e| e.to_string())
+}
+
+/// Checks a command that a sentence only mentions: its subcommands and options must exist.
+///
+/// # Errors
+/// Says what does not.
+pub(crate) fn check_mention(code: &str) -> Result<(), String> {
+    let mut programs = [
+        guard::cli::Cli::command(),
+        agent::cli::Args::command(),
+        certs::arguments::Arguments::command(),
+    ];
+    // Adds what every program has, such as --help.
+    programs.iter_mut().for_each(clap::Command::build);
+    let words: Vec<&str> = code.split_whitespace().collect();
+    let Some(first) = words.first() else {
+        return Ok(());
+    };
+    if let Some(program) = programs.iter().find(|p| p.get_name() == *first) {
+        return mention_fits(program, &words[1..]);
+    }
+    if first.starts_with("--") && first.len() > 2 {
+        let known = programs.iter().any(|program| has_option(program, first));
+        return known
+            .then_some(())
+            .ok_or_else(|| format!("no program has the option {first}"));
+    }
+    Ok(())
+}
+
+fn mention_fits(program: &clap::Command, words: &[&str]) -> Result<(), String> {
+    let mut command = program;
+    let mut in_subcommands = true;
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word.starts_with("--") {
+            let name = word.split('=').next().unwrap_or(word);
+            let Some(option) = option(command, name).or_else(|| option(program, name)) else {
+                return Err(format!("{} has no {name}", command.get_name()));
+            };
+            if option.get_action().takes_values() && name == *word {
+                words.next();
+            }
+        } else if in_subcommands {
+            match command.find_subcommand(word) {
+                Some(found) => command = found,
+                None if command.get_positionals().next().is_none() => {
+                    return Err(format!("{} has no command {word}", command.get_name()));
+                }
+                None => in_subcommands = false,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn has_option(command: &clap::Command, name: &str) -> bool {
+    option(command, name).is_some() || command.get_subcommands().any(|sub| has_option(sub, name))
+}
+
+fn option<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg> {
+    let name = name.strip_prefix("--");
+    command.get_arguments().find(|a| a.get_long() == name)
+}
+
+#[test]
+fn a_command_that_nobody_understands_is_found() {
+    for right in [
+        "hrpyc-guard --upstream 127.0.0.1:18811-18820",
+        "hrpyc-certs --json show alice | hrpyc-agent join -",
+        "hrpyc-agent connect ws13/18813=18823 ws12=18811",
+        "hrpyc-certs grant service/farm --access-until '2026-12-18 18:00'  # or never",
+        "cargo verify python",
+    ] {
+        assert_eq!(check(right), Ok(()), "{right}");
+    }
+    for wrong in [
+        "hrpyc-guard --lisen 0.0.0.0:18812",
+        "hrpyc-guard --listen here",
+        "hrpyc-guard --upstream 10.0.0.1:18811",
+        "hrpyc-agent conect",
+        "hrpyc-agent connect ws12=ws13",
+        "hrpyc-agent status; hrpyc-agent status --jsn",
+        "hrpyc-certs revoke alice",
+        "hrpyc-certs invite artist:alice --role full",
+        "hrpyc-certs grant alice --access-until soon",
+        "cargo dmo",
+        "cargo verify pyhton",
+        "curl https://example.org",
+    ] {
+        assert!(check(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_mention_of_what_does_not_exist_is_found() {
+    for right in [
+        "hrpyc-certs revoke",
+        "hrpyc-agent connect ws12",
+        "--advertise",
+        "hrpyc-guard",
+        "x --y",
+    ] {
+        assert_eq!(check_mention(right), Ok(()), "{right}");
+    }
+    for wrong in [
+        "hrpyc-certs remove alice",
+        "hrpyc-agent connect --lisen",
+        "--advertize",
+    ] {
+        assert!(check_mention(wrong).is_err(), "{wrong}");
+    }
+}
