@@ -7,7 +7,20 @@ use crate::page::{Block, Page, read};
 use crate::shell;
 
 /// Commands of others: the first words of each, and what vouches for it instead.
-const OTHERS: &[(&[&str], &str)] = &[];
+const OTHERS: &[(&[&str], &str)] = &[
+    (&["python", "scale.py"], WALKED),
+    (&["python", "scale2.py"], WALKED),
+    (&["python", "-m", "hrpyc_guard", "doctor"], WALKED),
+    (
+        &["nft", "-c", "-f", "deploy/nftables/hrpyc-guard.nft"],
+        WALKED,
+    ),
+    (&["nft", "-f", "deploy/nftables/hrpyc-guard.nft"], WALKED),
+    (&["nft", "list", "table", "inet", "hrpyc_guard"], WALKED),
+];
+
+/// By the test that takes every step of the page.
+const WALKED: &str = "tests/python/test_first_five_minutes.py";
 
 /// Every line of the page that is typed into a shell, with its number.
 ///
@@ -180,6 +193,23 @@ fn has_option(command: &clap::Command, name: &str) -> bool {
 fn option<'a>(command: &'a clap::Command, name: &str) -> Option<&'a clap::Arg> {
     let name = name.strip_prefix("--");
     command.get_arguments().find(|a| a.get_long() == name)
+}
+
+#[test]
+fn every_command_of_others_is_somewhere_on_a_page_and_has_a_reason() {
+    let pages = crate::page::all();
+    let typed: Vec<Vec<String>> = pages
+        .iter()
+        .flat_map(lines)
+        .flat_map(|(_, line)| shell::commands(&line).unwrap())
+        .collect();
+    for (start, reason) in OTHERS {
+        assert!(read(reason).contains("def test_"), "{reason}");
+        let used = typed.iter().any(|words| {
+            words.len() >= start.len() && words.iter().zip(*start).all(|(a, b)| a == b)
+        });
+        assert!(used, "{start:?} is on no page any more");
+    }
 }
 
 #[test]

@@ -16,7 +16,12 @@ use wire::Code;
 
 /// Pages that are linked and still to be written. Each must be taken from this list when it is
 /// there.
-const TO_COME: &[&str] = &["docs/python.md"];
+const TO_COME: &[&str] = &[
+    "docs/python.md",
+    "deploy/README.md",
+    "deploy/nftables/hrpyc-guard.nft",
+    "deploy/windows/firewall.ps1",
+];
 
 #[test]
 fn every_error_code_is_documented_and_every_documented_code_exists() {
