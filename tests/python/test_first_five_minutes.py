@@ -130,6 +130,7 @@ class World:
             ("hrpyc-agent connect", None),
             ("hrpyc.start_server()", None),
             ("python", None),
+            ("pip install", None),
             (RULES, str(self.folder / "rules.nft")),
             ("/var/lib/hrpyc-guard", None),
         ]

@@ -11,6 +11,7 @@ const OTHERS: &[(&[&str], &str)] = &[
     (&["python", "scale.py"], WALKED),
     (&["python", "scale2.py"], WALKED),
     (&["python", "-m", "hrpyc_guard", "doctor"], WALKED),
+    (&["pip", "install"], WALKED),
     (
         &["nft", "-c", "-f", "deploy/nftables/hrpyc-guard.nft"],
         WALKED,
