@@ -1,7 +1,9 @@
 //! One local client, from its first byte to its last.
 //!
-//! Nothing is dialled before the client has shown that it speaks rpyc. Whatever goes wrong
-//! is told to it as a Python exception.
+//! [`serve`] is for clients of which nothing is known but that they connected: nothing is
+//! dialled before one has shown that it speaks rpyc, and whatever goes wrong is told to it
+//! as a Python exception. [`carry`] is for a client in this process, which opened the tunnel
+//! itself and is told how it ended beside the stream.
 
 mod telling;
 
@@ -18,7 +20,7 @@ use crate::explain::Explain as _;
 use crate::guard::GuardStream;
 use crate::relay::{End, Relay};
 use crate::standing::{Answer, Reason, Standing};
-use crate::tunnel::TunnelError;
+use crate::tunnel::{PATIENCE, Tunnel, TunnelError};
 
 /// What the first read may take in.
 const FIRST: usize = 16 * 1024;
@@ -27,6 +29,8 @@ const FIRST_TIME: Duration = Duration::from_secs(10);
 /// How long a client that has no session may stay: one that was refused while it was idle
 /// learns so by its next call, and one that has learned so may forget to close.
 const STAY: Duration = Duration::from_mins(10);
+/// What to do when a session was lost.
+const CONNECT_AGAIN: &str = "connect again; what the script held of that session is gone";
 
 /// Serves one client over any byte stream, until it has gone, was told why not, or `stop`.
 /// A session that runs then is ended in order.
@@ -53,13 +57,72 @@ where
     }
 }
 
+/// How a carried session ended.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    /// The client left, or this process is about to end.
+    Left,
+    /// Somebody decided so.
+    Denied(Reason),
+    /// Houdini, the guard or the network ended it.
+    Lost {
+        /// What happened and, as far as it is known, why.
+        sentence: String,
+        /// What to do next.
+        hint: String,
+    },
+}
+
+/// Carries an open session for a client in this process, until one end has gone or `stop`.
+///
+/// Gives the ending, and the client's stream, still open when the ending is to be known
+/// before the client sees the end of it.
+pub async fn carry<L>(
+    local: L,
+    tunnel: Tunnel,
+    standing: &Standing,
+    stop: &CancellationToken,
+) -> (Ending, Option<L>)
+where
+    L: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut relay = Relay::new(local, tunnel.stream, &[]);
+    let broken = match stop.run_until_cancelled(relay.run()).await {
+        None | Some(End::Client) => {
+            relay.leave().await;
+            return (Ending::Left, None);
+        }
+        Some(End::Tunnel(result)) => result.err(),
+    };
+    if broken.is_none() && relay.client_is_leaving() {
+        stop.run_until_cancelled(relay.finish()).await;
+        return (Ending::Left, None);
+    }
+    let family = relay.family();
+    let local = relay.orphan().local;
+    let asked = standing.ask(Instant::now(), family);
+    let ending = match stop.run_until_cancelled(asked).await {
+        None => Ending::Left,
+        Some(Answer::No(reason)) if reason.refused => Ending::Denied(reason),
+        Some(answer) => {
+            let guard = standing.route().guard.name();
+            let why = why_lost(&answer);
+            Ending::Lost {
+                sentence: format!("the session with Houdini behind {guard} has ended{why}"),
+                hint: CONNECT_AGAIN.into(),
+            }
+        }
+    };
+    (ending, Some(local))
+}
+
 /// A session's name and its traffic; `None` when there is none, after telling the client.
 async fn open<L>(mut local: L, standing: &Standing) -> Option<(String, Relay<L, GuardStream>)>
 where
     L: AsyncRead + AsyncWrite + Unpin,
 {
     let first = first_bytes(&mut local).await?;
-    let tunnel = match standing.open(&first).await {
+    let tunnel = match standing.open(&first, PATIENCE).await {
         Ok(tunnel) => tunnel,
         Err(error) => {
             refuse(local, &first, &error, standing).await;
@@ -102,7 +165,7 @@ where
             stay(standing.without_session(), STAY, telling).await;
         }
         answer => {
-            let text = lost(standing, answer);
+            let text = lost(standing, &answer);
             tracing::warn!(reason = text, "the session ended");
             if clean && !relay.call_waits() {
                 return relay.finish().await;
@@ -113,16 +176,20 @@ where
     }
 }
 
-fn lost(standing: &Standing, answer: Answer) -> String {
+fn lost(standing: &Standing, answer: &Answer) -> String {
     let guard = standing.route().guard.name();
-    let why = match answer {
-        Answer::Welcome => " (the guard is there and would open a new one)".into(),
-        Answer::No(Reason { sentence, .. }) => format!(": {sentence}"),
-    };
+    let why = why_lost(answer);
     format!(
         "the session with Houdini behind {guard} was lost before this call was answered{why}\n\
-         hint: connect again; what the script held of that session is gone"
+         hint: {CONNECT_AGAIN}"
     )
+}
+
+fn why_lost(answer: &Answer) -> String {
+    match answer {
+        Answer::Welcome => " (the guard is there and would open a new one)".into(),
+        Answer::No(Reason { sentence, .. }) => format!(": {sentence}"),
+    }
 }
 
 /// Goes on `telling` a client without a session for up to `limit`, counted in `clients`.

@@ -48,6 +48,8 @@ pub struct Reason {
     pub sentence: String,
     /// What to do next, when there is something.
     pub hint: Option<String>,
+    /// The guard's code for it; `None` when no guard answered.
+    pub code: Option<String>,
     /// Did somebody decide so, rather than something being away?
     pub refused: bool,
 }
@@ -58,6 +60,7 @@ impl From<&TunnelError> for Reason {
             class: error.exception_class(),
             sentence: error.to_string(),
             hint: error.hint(),
+            code: error.code().map(str::to_owned),
             refused: error.is_refusal(),
         }
     }
@@ -94,14 +97,15 @@ impl Standing {
         &self.without_session
     }
 
-    /// A new session, with `first` as its first bytes.
+    /// A new session, with `first` as its first bytes, within `patience` of the sessions
+    /// before it being open.
     ///
     /// # Errors
     /// As [`tunnel::open`].
-    pub async fn open(&self, first: &[u8]) -> Result<Tunnel, TunnelError> {
+    pub async fn open(&self, first: &[u8], patience: Duration) -> Result<Tunnel, TunnelError> {
         // The semaphore is never closed.
         let _turn = self.turns.acquire().await;
-        tunnel::open(&self.route, first).await
+        tunnel::open(&self.route, first, patience).await
     }
 
     /// What the guard says at some moment after `since`. `family` is the Houdini's, for a
@@ -133,6 +137,7 @@ impl Standing {
                     self.route.guard.name()
                 ),
                 hint: None,
+                code: None,
                 refused: false,
             })
         })

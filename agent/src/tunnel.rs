@@ -18,9 +18,9 @@ use crate::patience::Backoff;
 use crate::profile::{Credentials, ProfileError, Route};
 use crate::renew::{self, RenewError};
 
-/// How long [`open`] may take, with all its tries. Well under the 30 seconds after which
-/// rpyc gives up.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long [`open`] may take, with all its tries, unless somebody says otherwise. Well under
+/// the 30 seconds after which rpyc gives up.
+pub const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How long Houdini may take to see off a session that asked for nothing.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
@@ -35,13 +35,13 @@ pub struct Tunnel {
 }
 
 /// Opens a session and sends `first`, the first bytes of the application, right behind the
-/// hello. Tries again for some seconds while the guard is away or restarting; a refusal is
-/// final. Whatever happens, it is told within 8 seconds.
+/// hello. Tries again while the guard is away or restarting; a refusal is final. Whatever
+/// happens, it is told within `patience`.
 ///
 /// # Errors
 /// [`TunnelError`] says why there is no session, for the artist.
-pub async fn open(route: &Route, first: &[u8]) -> Result<Tunnel, TunnelError> {
-    let end = Instant::now() + PATIENCE;
+pub async fn open(route: &Route, first: &[u8], patience: Duration) -> Result<Tunnel, TunnelError> {
+    let end = Instant::now() + patience;
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
     let mut last = None;
     loop {
@@ -50,7 +50,7 @@ pub async fn open(route: &Route, first: &[u8]) -> Result<Tunnel, TunnelError> {
             Ok(Err(error)) => error,
             // Why the last whole try failed says more than that this one was cut off.
             Err(_) => {
-                let cut_off = || fault(route, Cause::AnswerTimeout(PATIENCE)).into();
+                let cut_off = || fault(route, Cause::AnswerTimeout(patience)).into();
                 return Err(last.unwrap_or_else(cut_off));
             }
         };
@@ -191,6 +191,18 @@ impl TunnelError {
             Self::Fault(fault) => fault.exception_class(),
             Self::Renewal(error) => error.exception_class(),
             Self::Profile(error) => error.exception_class(),
+        }
+    }
+
+    /// The guard's code for it; `None` when no guard was asked.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.code),
+            Self::Renewal(error) => match &**error {
+                RenewError::Refused { refusal, .. } => Some(&refusal.code),
+                _ => None,
+            },
+            Self::Fault(_) | Self::Profile(_) => None,
         }
     }
 

@@ -25,7 +25,7 @@ LIMIT = 60.0
 @pytest.fixture
 def world(machine, request):
     """A workstation and the machine of an artist, both this one."""
-    with World(machine, request.config.getoption("--package-python")) as made:
+    with World(machine, request.config.getoption("--package-venvs")) as made:
         yield made
 
 
@@ -97,9 +97,9 @@ def table(text, heading):
 class World:
     """Where the page is walked through. Nothing of this machine's user is seen or changed."""
 
-    def __init__(self, machine, package_python):
+    def __init__(self, machine, package_venvs):
         self.machine = machine
-        self.package_python = package_python
+        self.package_venvs = package_venvs
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hrpyc-"))
         self.homes = {name: self.folder / name for name in ("ws12", "alice")}
         for home in self.homes.values():
@@ -153,7 +153,7 @@ class World:
 
     def package_missing(self):
         """Why the Python package cannot be used; ``None`` when it can."""
-        return None if self.package_python else "no --package-python was given"
+        return None if self.package_venvs else "no --package-venvs was given"
 
     def cannot(self, step):
         """Why a step cannot be taken here; ``None`` when it can."""
@@ -183,7 +183,8 @@ class World:
         kept.pop("PYTHONPATH", None)
         env = dict(kept, HOME=str(home), PYTHONDONTWRITEBYTECODE="1", TERM="dumb")
         if words[0] == "python":
-            words[0] = self.package_python if package else self.machine.python("5.3.1")
+            package_python = "%s/package-5.3.1/bin/python" % self.package_venvs
+            words[0] = package_python if package else self.machine.python("5.3.1")
         else:
             if words[:2] == ["hrpyc-agent", "connect"]:
                 words += ["--listen", "127.0.0.1:%d" % self.agent]

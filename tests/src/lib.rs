@@ -5,3 +5,4 @@ pub mod cargo;
 pub mod forge;
 pub mod programs;
 pub mod venv;
+pub mod wheel;

@@ -1,5 +1,7 @@
 //! Which guard is meant by what somebody typed.
 
+use std::net::IpAddr;
+
 use wire::hello::Wanted;
 use wire::{Identity, Name};
 
@@ -19,6 +21,16 @@ impl Guard {
     /// The guard's name.
     pub fn name(&self) -> &Name {
         &self.identity.name
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.name().as_str() == name
+    }
+
+    fn is_at(&self, host: &str) -> bool {
+        self.addresses
+            .iter()
+            .any(|address| host_of(address).eq_ignore_ascii_case(host))
     }
 }
 
@@ -58,8 +70,8 @@ impl Route {
 
 impl Profiles {
     /// Finds the guard that `wanted` means: a profile (its guard is the one that enrolled
-    /// us), a guard of any profile, or `PROFILE:GUARD`. Without a name there must be only
-    /// one profile.
+    /// us), a guard of any profile, `PROFILE:GUARD`, or the host in a guard's address.
+    /// Without a name there must be only one profile.
     ///
     /// # Errors
     /// [`RouteError`] when nothing or more than one thing fits.
@@ -107,11 +119,13 @@ impl Profiles {
             let guard = first_guard(&profile)?;
             return Ok((profile, guard));
         };
-        if let Some((profile, name)) = wanted.split_once(':') {
+        if let Some((profile, name)) = profile_and_guard(wanted) {
             let profile = self.only(Some(profile))?;
             let guards = profile.guards(&profile.credentials()?);
             let known = guards.iter().map(|g| g.name().to_string()).collect();
-            let found = guards.into_iter().find(|g| g.name().as_str() == name);
+            let position = guards.iter().position(|g| g.is_called(name));
+            let position = position.or_else(|| guards.iter().position(|g| g.is_at(name)));
+            let found = position.and_then(|at| guards.into_iter().nth(at));
             return found
                 .map(|guard| (profile, guard))
                 .ok_or_else(|| RouteError::Unknown {
@@ -137,10 +151,22 @@ fn first_guard(profile: &Profile) -> Result<Guard, ProfileError> {
     Ok(guards.swap_remove(0))
 }
 
-/// The one guard of that name among all usable profiles.
+/// `PROFILE:GUARD` in its parts. The colons of an IPv6 address are none of ours.
+fn profile_and_guard(wanted: &str) -> Option<(&str, &str)> {
+    let parts = wanted.split_once(':')?;
+    wanted.parse::<IpAddr>().is_err().then_some(parts)
+}
+
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// The one guard of that name among all usable profiles, or the one at that host.
 fn pick(wanted: &str, entries: Vec<Entry>) -> Result<(Profile, Guard), RouteError> {
     let mut known = Vec::new();
-    let mut found = Vec::new();
+    let mut called = Vec::new();
+    let mut at = Vec::new();
     for entry in entries {
         known.push(entry.name.to_string());
         let Ok(profile) = entry.profile else { continue };
@@ -148,13 +174,16 @@ fn pick(wanted: &str, entries: Vec<Entry>) -> Result<(Profile, Guard), RouteErro
             continue;
         };
         for guard in profile.guards(&credentials) {
-            if guard.name().as_str() == wanted {
-                found.push((profile.clone(), guard));
+            if guard.is_called(wanted) {
+                called.push((profile.clone(), guard));
+            } else if guard.is_at(wanted) {
+                at.push((profile.clone(), guard));
             } else if !known.contains(&guard.name().to_string()) {
                 known.push(guard.name().to_string());
             }
         }
     }
+    let mut found = if called.is_empty() { at } else { called };
     match found.len() {
         0 => Err(RouteError::Unknown {
             wanted: wanted.into(),
@@ -191,7 +220,7 @@ pub enum RouteError {
         /// Their names.
         known: Vec<String>,
     },
-    /// Guards of several authorities are called so.
+    /// Several guards are called so, or are there.
     #[error("{wanted:?} is a guard of several profiles: {}", choices.join(", "))]
     Ambiguous {
         /// What was typed.

@@ -204,12 +204,24 @@ async fn one_invite_opens_every_guard_of_the_authority() {
     let ws12 = find("ws12").unwrap().guard;
     assert_eq!(ws12.addresses[0], world.guard.address.to_string());
     assert_eq!(ws12.addresses[1], "ws12.studio.example:18812");
-    for name in ["ws13", "ws12:ws13"] {
+    for name in [
+        "ws13",
+        "ws12:ws13",
+        "WS13.studio.example",
+        "ws12:ws13.studio.example",
+    ] {
         let ws13 = find(name).unwrap();
         assert_eq!(ws13.guard.addresses, ["ws13.studio.example:18812"]);
         assert_eq!(ws13.profile.name().as_str(), "ws12");
     }
-    assert!(matches!(find("ws14"), Err(RouteError::Unknown { .. })));
+    let local = find("127.0.0.1").unwrap();
+    assert_eq!(local.guard.name().as_str(), "ws12");
+    for name in ["ws14", "studio.example", "ws13.studio.example:18812", "::1"] {
+        assert!(
+            matches!(find(name), Err(RouteError::Unknown { .. })),
+            "{name}"
+        );
+    }
 
     let again = join(
         &world.profiles(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hrpyc_agent::Explain as _;
 use hrpyc_agent::renew::{self, Due};
-use hrpyc_agent::tunnel::{self, TunnelError};
+use hrpyc_agent::tunnel::{self, PATIENCE, TunnelError};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use wire::{Code, Refusal};
@@ -20,7 +20,7 @@ async fn an_expired_token_is_renewed_before_connecting() {
     *world.guard.state.token_seconds.lock().unwrap() = -1;
     let profile = world.join().await;
     *world.guard.state.token_seconds.lock().unwrap() = 3600;
-    tunnel::open(&world.route(), b"").await.unwrap();
+    tunnel::open(&world.route(), b"", PATIENCE).await.unwrap();
     let hello = world.guard.state.hellos.lock().unwrap().pop().unwrap();
     assert_eq!(hello.token.expose(), "token.1.of-alice");
     assert_eq!(
@@ -47,7 +47,7 @@ async fn certificate_and_token_are_renewed_in_the_background() {
     let (before, after) = (before.leaf().unwrap(), after.leaf().unwrap());
     assert_eq!(before.key_digest, after.key_digest);
     assert!(before.not_after < after.not_after);
-    tunnel::open(&world.route(), b"").await.unwrap();
+    tunnel::open(&world.route(), b"", PATIENCE).await.unwrap();
 }
 
 #[tokio::test]
@@ -93,7 +93,9 @@ async fn a_refused_renewal_tells_the_sentence_and_keeps_the_file() {
         "ask for a new invite",
     );
     *world.guard.state.refuse_renewal.lock().unwrap() = Some(refusal);
-    let error = tunnel::open(&world.route(), b"").await.unwrap_err();
+    let error = tunnel::open(&world.route(), b"", PATIENCE)
+        .await
+        .unwrap_err();
     assert!(error.is_refusal());
     insta::assert_snapshot!(error.explained());
     assert_eq!(std::fs::read(&path).unwrap(), before);
@@ -165,7 +167,7 @@ async fn a_guard_that_says_nothing_is_told_within_ten_seconds() {
     let begin = Instant::now();
     let sessions = (0..5).map(|_| {
         let route = route.clone();
-        tokio::spawn(async move { tunnel::open(&route, b"").await })
+        tokio::spawn(async move { tunnel::open(&route, b"", PATIENCE).await })
     });
     for session in sessions.collect::<Vec<_>>() {
         let error = session.await.unwrap().unwrap_err();

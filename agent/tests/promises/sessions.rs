@@ -1,6 +1,6 @@
 //! Sessions, and their ends.
 
-use hrpyc_agent::tunnel;
+use hrpyc_agent::tunnel::{self, PATIENCE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wire::Code;
 use wire::hello::Wanted;
@@ -33,7 +33,7 @@ async fn the_hello_carries_token_upstream_and_client() {
     world.join().await;
     let mut route = world.route();
     route.upstream = Some(Wanted::Port(18813));
-    let tunnel = tunnel::open(&route, b"first").await.unwrap();
+    let tunnel = tunnel::open(&route, b"first", PATIENCE).await.unwrap();
     assert_eq!(tunnel.accepted.role, "full");
     let mut houdini = world.houdini().await;
     let mut first = [0; 5];

@@ -14,6 +14,7 @@ use e2e::programs::{
     workspace,
 };
 use e2e::venv::Venv;
+use e2e::wheel::Wheel;
 use serde_json::Value;
 
 /// How long a session may live on after `revoke` has returned.
@@ -55,6 +56,7 @@ fn demo() -> Result<()> {
     studio.bring_alice_in(&guard)?;
     let mut agent = studio.start_agent()?;
     studio.run_the_example(&houdini, &agent)?;
+    studio.run_the_package(&houdini)?;
     studio.turn_a_stranger_away(&guard)?;
     studio.revoke_alice_at_work(&agent)?;
     studio.show_the_audit()?;
@@ -147,6 +149,24 @@ impl Studio {
         check(self.scale(houdini)? == "2.0", "the scale is 2.0 after")
     }
 
+    fn run_the_package(&self, houdini: &Houdini) -> Result<()> {
+        heading("The same in the Python package: no agent, no port, one changed line");
+        let mut say = |sentence: &str| println!("{sentence}");
+        say("building the wheel of the package, and installing it for rpyc 5.3.1");
+        let wheel = Wheel::build(&mut say)?;
+        let installed = Venv::PACKAGE.with_wheel(&wheel, &mut say)?;
+        let python_with = installed.ok_or_else(|| Failure::new("there is no Python for it"))?;
+        print!("{}", code_of(&python_dir().join("example_package.py"))?);
+        let mut example = python(&python_with, "example_package.py");
+        let ran = self.shown(example.arg(self.trial.config_dir("alice")), "")?;
+        check_text(
+            "it ran",
+            &ran.success()?.stdout,
+            "/obj/sphere1/scale is now 3.0",
+        )?;
+        check(self.scale(houdini)? == "3.0", "the scale is 3.0 after")
+    }
+
     /// Reads the scale from the server without anything in between.
     fn scale(&self, houdini: &Houdini) -> Result<String> {
         let script = format!(
@@ -209,7 +229,7 @@ impl Studio {
             println!("{}", readable(record));
         }
         let opened = sessions(&records, "opened");
-        check(opened.len() == 2, "two sessions were opened")?;
+        check(opened.len() == 3, "three sessions were opened")?;
         check(sessions(&records, "closed") == opened, "each has its end")?;
         let has = |field: &str, value: &str| records.iter().any(|r| r[field] == value);
         check(has("code", "plain-rpyc"), "the stranger is in it")?;

@@ -9,15 +9,16 @@ use std::time::Instant;
 use e2e::cargo;
 use e2e::programs::{Result, program_dir, workspace};
 use e2e::venv::{self, Venv};
+use e2e::wheel::Wheel;
 
 const USAGE: &str = "\
 Usage: cargo verify [STEP]... [-- ARGUMENT...]
 
 Steps, in their order; all of them unless some are named:
   format   cargo fmt --check
-  lint     cargo clippy --all-targets -- -D warnings
+  lint     cargo clippy --workspace --all-targets -- -D warnings
   rust     the Rust tests, with cargo-nextest if it is installed
-  python   the built programs between real rpyc servers and clients
+  python   the built programs and the Python package between real rpyc servers and clients
 
 Arguments after -- go to the test runner of the step `rust` or `python`, such as:
   cargo verify python -- -k revocation";
@@ -104,18 +105,18 @@ fn parse(given: &[String]) -> Option<(Vec<Step>, &[String])> {
 }
 
 fn lint() -> Result<()> {
-    let mut clippy = cargo::command(&["clippy", "--all-targets"])?;
+    let mut clippy = cargo::command(&["clippy", "--workspace", "--all-targets"])?;
     cargo::passed_through(clippy.args(["--", "-D", "warnings"]))
 }
 
 /// Runs all Rust tests. The tests of this package run the built programs, which cargo
 /// does not build for another package's tests.
 fn rust(arguments: &[String]) -> Result<()> {
-    cargo::passed_through(&mut cargo::command(&["build", "--workspace", "--bins"])?)?;
+    cargo::passed_through(&mut cargo::command(&["build", "--bins"])?)?;
     let runner: &[&str] = if cargo::has("nextest") {
-        &["nextest", "run", "--workspace"]
+        &["nextest", "run"]
     } else {
-        &["test", "--workspace"]
+        &["test"]
     };
     cargo::passed_through(cargo::command(runner)?.args(arguments))
 }
@@ -126,6 +127,13 @@ fn python(arguments: &[String], start: Instant) -> Result<()> {
     for venv in Venv::ALL {
         venv.python(&mut say)?;
     }
+    say("building the wheel of the Python package");
+    let wheel = Wheel::build(&mut say)?;
+    for venv in Venv::PACKAGES {
+        if venv.with_wheel(&wheel, &mut say)?.is_none() {
+            println!("not made, for want of its Python: {}", venv.key());
+        }
+    }
     let mut pytest = std::process::Command::new(Venv::PYTEST.python(&mut say)?);
     pytest
         .current_dir(workspace().join("tests").join("python"))
@@ -133,6 +141,8 @@ fn python(arguments: &[String], start: Instant) -> Result<()> {
         .args(["-m", "pytest"])
         .arg(format!("--programs={}", program_dir()?.display()))
         .arg(format!("--venvs={}", venv::folder()?.display()))
+        .arg(format!("--package-venvs={}", venv::folder()?.display()))
+        .arg(format!("--wheel={}", wheel.path().display()))
         .arg(format!("--before={}", start.elapsed().as_secs()))
         .args(arguments);
     cargo::passed_through(&mut pytest)

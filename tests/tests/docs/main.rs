@@ -17,7 +17,6 @@ use wire::Code;
 /// Pages that are linked and still to be written. Each must be taken from this list when it is
 /// there.
 const TO_COME: &[&str] = &[
-    "docs/python.md",
     "deploy/README.md",
     "deploy/nftables/hrpyc-guard.nft",
     "deploy/windows/firewall.ps1",

@@ -1,0 +1,61 @@
+"""Drive a Houdini behind ``hrpyc-guard`` from Python.
+
+On the artist's side, with the profile that ``hrpyc-agent join`` made::
+
+    import hrpyc_guard
+
+    connection, hou = hrpyc_guard.import_remote_module("ws12")
+
+The tunnel runs inside this process; no port is opened. In Houdini, where a guard stands in
+front of it::
+
+    import hrpyc_guard
+
+    hrpyc_guard.start_server()
+
+``import hrpyc_guard as hrpyc`` is enough for a script that was written for Houdini's own
+``hrpyc``.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ._server import start_server, stop_server
+from ._version import __version__
+from .errors import (
+    AccessDenied,
+    GuardError,
+    ProfileError,
+    SessionDenied,
+    SessionLost,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from ._client import connect, import_remote_module
+
+__all__ = [
+    "AccessDenied",
+    "GuardError",
+    "ProfileError",
+    "SessionDenied",
+    "SessionLost",
+    "Unavailable",
+    "__version__",
+    "connect",
+    "import_remote_module",
+    "start_server",
+    "stop_server",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Houdini's side needs nothing native; it must not fail for want of it.
+    if name in ("connect", "import_remote_module"):
+        from . import _client
+
+        return getattr(_client, name)
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))
+
+
+def __dir__() -> "list[str]":
+    return sorted(set(globals()) | set(__all__))
