@@ -77,6 +77,10 @@ class Step:
         """Does the page show an error?"""
         return any(line.startswith(("error: ", "Traceback ")) for line in self.seen)
 
+    def text(self):
+        """What the page shows."""
+        return "\n".join(self.seen)
+
     def pattern(self):
         """What the output must match."""
         parts = []
@@ -169,15 +173,15 @@ class Terminal:
 class Walker:
     """Somebody who does what pages say, with ``world`` to do it in.
 
-    ``world`` gives what to run for a step, in which environment and folder, whether it can be
-    run at all, and how names on the page and in the world are told from each other.
+    ``world`` gives what to run for a step, in which environment and folder, what to answer,
+    whether it can be run at all, and how names on the page and in the world are told from each
+    other.
     """
 
     def __init__(self, world):
         self.world = world
         self.times = []
         self._open = []
-        self._code = None
 
     def __enter__(self):
         return self
@@ -214,11 +218,11 @@ class Walker:
         began = time.monotonic()
         terminal = Terminal(command, env, cwd)
         self._open.append(terminal)
-        if step.seen[:1] and step.seen[0].startswith("Paste the invite code"):
-            terminal.see(lambda text: text, "it asks for nothing")
-            terminal.type(self._code)
+        for question, answer in self.world.answers(step):
+            terminal.see(lambda text: question in text, "%r is not asked" % question)
+            terminal.type(answer)
         pattern = step.pattern()
-        what = "after `%s` the page shows:\n%s\n" % (step.command, "\n".join(step.seen))
+        what = "after `%s` the page shows:\n%s\n" % (step.command, step.text())
         if step.stays():
             terminal.see(lambda text: re.match(pattern, self.world.as_on_page(text)), what)
             return time.monotonic() - began
@@ -227,6 +231,5 @@ class Walker:
         text = terminal.text
         assert re.fullmatch(pattern, self.world.as_on_page(text)), what + "seen was:\n" + text
         assert (code != 0) == step.fails(), "%s exit code: %d\n%s" % (what, code, text)
-        codes = re.findall(r"hrpyc1-\S+", text)
-        self._code = codes[0] if codes else self._code
+        self.world.saw(text)
         return took
