@@ -48,7 +48,7 @@ fn every_command_that_is_told_to_be_typed_is_understood() {
     for page in page::all() {
         for (number, line) in command::lines(&page) {
             count += 1;
-            if let Err(error) = command::check(&line) {
+            if let Err(error) = command::check(&page.path, &line) {
                 wrong.push(format!("{}:{number}: {line}\n  {error}", page.path));
             }
         }
@@ -62,7 +62,7 @@ fn every_command_and_option_that_is_mentioned_exists() {
     let mut wrong = Vec::new();
     for page in page::all() {
         for (number, code) in &page.mentions {
-            if let Err(error) = command::check_mention(code) {
+            if let Err(error) = command::check_mention(&page.path, code) {
                 wrong.push(format!("{}:{number}: `{code}`: {error}", page.path));
             }
         }
