@@ -13,6 +13,7 @@ pub mod keypair;
 pub mod leaf;
 pub mod message;
 pub mod moment;
+pub mod prompt;
 pub mod refusal;
 pub mod secret;
 pub mod tls;

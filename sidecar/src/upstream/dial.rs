@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use wire::Code;
+use wire::prompt::Prompt;
 
 use super::{Address, Houdini, is_loopback};
 use crate::denial::Denial;
@@ -75,8 +76,7 @@ async fn open(houdini: &Houdini) -> io::Result<Connection> {
             if is_loopback(host) && !stream.peer_addr()?.ip().is_loopback() {
                 return Err(io::Error::other(format!("{host} is not this machine")));
             }
-            stream.set_nodelay(true)?;
-            Ok(Connection::Tcp(stream))
+            Ok(Connection::Tcp(Prompt::new(stream)?))
         }
         Address::Unix(path) => open_unix(path).await,
     }
@@ -99,7 +99,7 @@ async fn open_unix(_path: &Path) -> io::Result<Connection> {
 #[derive(Debug)]
 pub enum Connection {
     /// Over loopback.
-    Tcp(TcpStream),
+    Tcp(Prompt),
     /// Over a unix socket.
     #[cfg(unix)]
     Unix(UnixStream),
@@ -110,7 +110,7 @@ impl Connection {
     pub async fn owner(&self) -> Option<ports::User> {
         match self {
             Self::Tcp(stream) => {
-                let address = stream.peer_addr().ok()?;
+                let address = stream.get_ref().peer_addr().ok()?;
                 let read = move || ports::Listeners::read().owner(address);
                 tokio::task::spawn_blocking(read).await.ok()?
             }

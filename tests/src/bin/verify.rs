@@ -142,7 +142,6 @@ fn python(arguments: &[String], start: Instant) -> Result<()> {
         .arg(format!("--programs={}", program_dir()?.display()))
         .arg(format!("--venvs={}", venv::folder()?.display()))
         .arg(format!("--package-venvs={}", venv::folder()?.display()))
-        .arg(format!("--wheel={}", wheel.path().display()))
         .arg(format!("--before={}", start.elapsed().as_secs()))
         .args(arguments);
     cargo::passed_through(&mut pytest)

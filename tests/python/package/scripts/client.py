@@ -834,7 +834,7 @@ def leaves_with_daemons(to):
         while True:
             answer_of(to)
 
-    for work in (lambda: slow(begun.wait, 600), calling, connecting):
+    for work in (lambda: slow(begun.wait, 5), calling, connecting):
         threading.Thread(target=quietly, args=(work,), daemon=True).start()
     begun.wait(60)
     return {"leaving": time.monotonic()}
