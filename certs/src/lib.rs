@@ -5,6 +5,7 @@
 //! that joined another guard's authority and holds only its own key. What the guard asks
 //! before and during a session is behind [`TrustStore`].
 
+pub mod arguments;
 mod authority;
 mod backup;
 mod bundle;

@@ -266,7 +266,7 @@ fn merge(raw: RawConfig, args: &RunArgs) -> Result<Config, ConfigError> {
     let advertise = args.advertise.clone().or(raw.advertise);
     Ok(Config {
         listen,
-        upstreams: upstreams(&args.upstream, raw.upstream, &allowed)?,
+        upstreams: upstreams(&args.upstream, raw.upstream, &allowed, listen)?,
         state_dir: args
             .state_dir
             .clone()
@@ -315,6 +315,7 @@ fn upstreams(
     args: &[String],
     raw: RawUpstreams,
     allowed: &[String],
+    listen: SocketAddr,
 ) -> Result<Vec<Upstream>, ConfigError> {
     let raw: Vec<RawUpstream> = if args.is_empty() {
         match raw {
@@ -339,7 +340,8 @@ fn upstreams(
             RawUpstream::Address(address) => (None, address),
             RawUpstream::Named(named) => (Some(named.name), named.address),
         };
-        let upstream = Upstream::parse(name, &address, allowed).map_err(wrong)?;
+        let mut upstream = Upstream::parse(name, &address, allowed).map_err(wrong)?;
+        upstream.leave_out(listen).map_err(wrong)?;
         if let Some(other) = upstreams.iter().find(|other| other.clashes_with(&upstream)) {
             return Err(wrong(UpstreamError::Twice(
                 other.to_string(),

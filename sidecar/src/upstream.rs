@@ -3,7 +3,7 @@
 mod dial;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -23,6 +23,8 @@ enum Target {
     Tcp {
         host: String,
         ports: RangeInclusive<u16>,
+        /// A port in between that is no Houdini's.
+        without: Option<u16>,
     },
     Unix(PathBuf),
 }
@@ -51,6 +53,9 @@ pub enum UpstreamError {
         "{0:?} is not a name for an upstream: use letters, digits, dots, dashes and underscores, and not only digits"
     )]
     Name(String),
+    /// The guard's own port, and no other.
+    #[error("{0:?} is where the guard itself listens: Houdini needs another port")]
+    Own(String),
     /// Two that overlap.
     #[error("{0} and {1} overlap: each Houdini needs a port or a name of its own")]
     Twice(String, String),
@@ -110,8 +115,36 @@ impl Upstream {
             target: Target::Tcp {
                 host: host.into(),
                 ports: first..=last,
+                without: None,
             },
         })
+    }
+
+    /// Takes out of a range the port on which the guard itself listens: whoever named it would
+    /// be sent back to the guard.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Own`] when nothing is left.
+    pub fn leave_out(&mut self, listen: SocketAddr) -> Result<(), UpstreamError> {
+        let shown = self.to_string();
+        let Target::Tcp {
+            host,
+            ports,
+            without,
+        } = &mut self.target
+        else {
+            return Ok(());
+        };
+        let here = listen.ip().is_unspecified() && is_loopback(host)
+            || listen.ip().is_loopback() && host == "localhost"
+            || host.parse() == Ok(listen.ip());
+        if here && ports.contains(&listen.port()) {
+            *without = Some(listen.port());
+            if ports.start() == ports.end() {
+                return Err(UpstreamError::Own(shown));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a client could mean either of two.
@@ -131,15 +164,17 @@ impl Upstream {
     /// is the first port.
     pub fn choose(&self, wanted: Option<&Wanted>) -> Option<Houdini> {
         let port = match (wanted, &self.target) {
-            (None, Target::Tcp { ports, .. }) => Some(*ports.start()),
+            (None, Target::Tcp { ports, without, .. }) => first(ports, *without),
             (None, Target::Unix(_)) => None,
             (Some(Wanted::Name(name)), target) if self.name.as_ref() == Some(name) => {
                 match target {
-                    Target::Tcp { ports, .. } => Some(*ports.start()),
+                    Target::Tcp { ports, without, .. } => first(ports, *without),
                     Target::Unix(_) => None,
                 }
             }
-            (Some(Wanted::Port(port)), Target::Tcp { ports, .. }) if ports.contains(port) => {
+            (Some(Wanted::Port(port)), Target::Tcp { ports, without, .. })
+                if ports.contains(port) && *without != Some(*port) =>
+            {
                 Some(*port)
             }
             _ => return None,
@@ -170,6 +205,11 @@ impl Upstream {
     }
 }
 
+/// The first port of a range that is a Houdini's.
+fn first(ports: &RangeInclusive<u16>, without: Option<u16>) -> Option<u16> {
+    ports.clone().find(|port| Some(*port) != without)
+}
+
 fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host
@@ -184,7 +224,7 @@ impl fmt::Display for Upstream {
         }
         match &self.target {
             Target::Unix(path) => write!(f, "unix:{}", path.display()),
-            Target::Tcp { host, ports } => {
+            Target::Tcp { host, ports, .. } => {
                 let bracketed = host.contains(':');
                 let (open, close) = if bracketed { ("[", "]") } else { ("", "") };
                 write!(f, "{open}{host}{close}:{}", ports.start())?;

@@ -83,6 +83,7 @@ fn what_would_shut_everybody_out_or_let_anybody_in_is_refused() {
         "listen = 'nowhere'",
         "upstream = '10.0.0.1:18811'",
         "upstream = []",
+        "upstream = '127.0.0.1:18812'",
         "upstream = ['127.0.0.1:1-5', '127.0.0.1:5']",
         "advertise = 'ws12'",
         "name = 'WS 12'",

@@ -115,6 +115,7 @@ impl Connection {
     fn ends_on_this_machine(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream
+                .get_ref()
                 .peer_addr()
                 .is_ok_and(|address| address.ip().to_canonical().is_loopback()),
             #[cfg(unix)]
