@@ -9,6 +9,7 @@
 
 pub mod answering;
 pub mod brine;
+pub mod conversation;
 pub mod exception;
 pub mod family;
 pub mod frame;
@@ -25,6 +26,7 @@ pub mod sniff;
 mod captures;
 
 pub use answering::{Answer, Refuser};
+pub use conversation::{Answered, Asked, Conversation, Side, Step};
 pub use exception::{ExceptionClass, exception_frame};
 pub use family::Family;
 pub use head::{Head, Kind, Threads};
