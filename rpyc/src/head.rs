@@ -86,7 +86,11 @@ impl Head {
 
     /// Reads the head of a payload of which `bytes` are the beginning.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Unread> {
-        let mut reader = Reader(bytes);
+        Self::take(&mut Reader(bytes))
+    }
+
+    /// Reads the head and leaves what follows it.
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, Unread> {
         let mut first = reader.byte()?;
 
         // A message begins with 0x12, or with 1 to 3. A thread id is a pointer in user space
