@@ -253,8 +253,12 @@ while True:
 """
 
 
-def test_the_unit_refuses_a_houdini_of_the_guards_own_user(workstation, alice):
-    """Whatever the configuration says: the unit's own command line has the rule."""
+def test_the_unit_refuses_a_houdini_of_the_guards_own_user_and_knows_others_apart(
+        workstation, alice):
+    """Whatever the configuration says: the unit's own command line has the rule.
+
+    Another user's program on the port is that user's, also seen from inside the sandbox.
+    """
     assert "refuse_own_user" not in re.sub("#.*", "", workstation.config.read_text("utf-8"))
     workstation.server.kill()
     try:
@@ -266,6 +270,11 @@ def test_the_unit_refuses_a_houdini_of_the_guards_own_user(workstation, alice):
             assert "hrpyc-guard, the guard's own user" in error["message"], error
             assert listener.line("heard") == "heard 0 bytes"
         assert workstation.audit("refused")[-1]["code"] == "upstream-owner"
+        workstation.reload('upstream_user = "artist"\n')
+        artists = workstation.network.inside([python, "-c", AS_USER, booted.ARTIST])
+        with harness.Listener(artists) as listener, alice():
+            assert listener.line("heard") == "heard 1 bytes"
+        workstation.reload("")
     finally:
         workstation.server = workstation.start_server()
     with workstation.server, alice() as script:
