@@ -33,7 +33,7 @@ pub use error::{IssueError, StateError, StoreError};
 pub use member::Member;
 pub use records::Alarm;
 pub use snapshot::Snapshot;
-pub use state::{State, default_state_dir, open};
+pub use state::{JOINING_KEY, State, default_state_dir, is_vacant, open};
 pub use trust::{
     CertificateStatus, Grant, Revocation, Standing, TokenRef, TokenStatus, TrustStore,
 };

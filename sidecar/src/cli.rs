@@ -65,6 +65,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
 
+    /// Send nothing to a Houdini that runs as the guard's own user: Python in it could read
+    /// the guard's keys
+    #[arg(long)]
+    pub refuse_own_user: bool,
+
     /// A configuration file in TOML
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -105,7 +110,7 @@ pub struct JoinArgs {
     #[arg(value_name = "CODE")]
     pub code: Option<String>,
 
-    /// Where keys and the audit log are to be kept; must not exist yet
+    /// Where keys and the audit log are to be kept; must not exist yet, or be empty
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use wire::{DEFAULT_GUARD_PORT, DEFAULT_HOUDINI_PORT, Name};
 
 use crate::cli::{LogFormat, RunArgs};
+use crate::ports::OwnerRule;
 use crate::upstream::{Upstream, UpstreamError};
 
 /// Everything the guard can be told, checked.
@@ -29,8 +30,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How long sessions may go on after SIGTERM.
     pub drain_timeout: Duration,
-    /// The operating system's user that must own an upstream's port, if it was said.
-    pub upstream_user: Option<String>,
+    /// Whose an upstream's port must be.
+    pub upstream_owner: OwnerRule,
     /// Bounds.
     pub limits: Limits,
     /// The audit log.
@@ -136,6 +137,7 @@ struct RawConfig {
     drain_timeout: Option<RawDuration>,
     allow_remote_upstream: Vec<String>,
     upstream_user: Option<String>,
+    refuse_own_user: bool,
     limits: RawLimits,
     audit: RawAudit,
 }
@@ -284,7 +286,10 @@ fn merge(raw: RawConfig, args: &RunArgs) -> Result<Config, ConfigError> {
             Duration::ZERO,
             MONTH,
         )?,
-        upstream_user: raw.upstream_user,
+        upstream_owner: OwnerRule {
+            user: raw.upstream_user,
+            refuse_own: raw.refuse_own_user || args.refuse_own_user,
+        },
         limits: limits(&raw.limits)?,
         audit: audit(&raw.audit)?,
     })

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod ports;
 pub mod relay;
 pub mod server;
+pub mod service;
 pub mod sessions;
 pub mod signals;
 pub mod start;

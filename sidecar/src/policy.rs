@@ -12,6 +12,7 @@ use wire::{Code, Identity};
 use crate::config::Config;
 use crate::denial::Denial;
 use crate::identity::{VerifiedPeer, day_and_time};
+use crate::ports::OwnerRule;
 use crate::sessions::Registration;
 use crate::token::VerifiedToken;
 use crate::trust::Trust;
@@ -53,7 +54,7 @@ pub struct Permit {
     access_until: Option<Zoned>,
     upstream_timeout: Duration,
     idle_timeout: Option<Duration>,
-    upstream_user: Option<String>,
+    upstream_owner: OwnerRule,
     registration: Registration,
 }
 
@@ -88,9 +89,9 @@ impl Permit {
         self.idle_timeout
     }
 
-    /// The user of the operating system that must own Houdini's port, if one is named.
-    pub fn upstream_user(&self) -> Option<&str> {
-        self.upstream_user.as_deref()
+    /// Whose Houdini's port must be.
+    pub fn upstream_owner(&self) -> &OwnerRule {
+        &self.upstream_owner
     }
 
     /// The session's place in the registry.
@@ -146,7 +147,7 @@ pub async fn authorize(
         access_until,
         upstream_timeout: config.limits.upstream_timeout,
         idle_timeout: config.limits.idle_timeout,
-        upstream_user: config.upstream_user.clone(),
+        upstream_owner: config.upstream_owner.clone(),
         registration,
     })
 }

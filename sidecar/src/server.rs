@@ -20,6 +20,7 @@ use crate::cli::RunArgs;
 use crate::config::{self, Config};
 use crate::guard::Guard;
 use crate::limits::UNPROVEN;
+use crate::service::{self, News};
 use crate::signals::{Signal, Signals};
 use crate::start::{self, Opened, StartError};
 use crate::tls::TlsSettings;
@@ -34,6 +35,10 @@ const HOUSEKEEPING: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How long sessions may take to end once they are told to.
 const ENDING: Duration = Duration::from_secs(5);
+
+/// How long the end may take in all once the time of the sessions is over, as the service
+/// manager is told.
+const CLOSING: Duration = Duration::from_secs(30);
 
 /// Guards until a signal ends it.
 ///
@@ -59,7 +64,7 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
     if let Opened::Member { member, replica } = &*opened {
         helpers.spawn(follow::run(member.clone(), replica.clone()));
     }
-    helpers.spawn(keep_house(guard.clone(), opened.clone()));
+    helpers.spawn(keep_house(guard.clone(), opened.clone(), listening));
     guard.audit.event(Record::new(Event::Started));
     helpers.spawn(accept(
         listener,
@@ -68,10 +73,14 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
         stop.clone(),
     ));
     helpers.spawn(start::announce(opened.clone(), config, listening, reached));
+    service::tell(News::Ready, guarding(&guard, listening)).await;
 
     while signals.next().await == Signal::Reload {
-        let (guard, opened, args) = (guard.clone(), opened.clone(), args.clone());
-        let _ = tokio::task::spawn_blocking(move || reload(&guard, &opened, &args)).await;
+        service::tell(News::Reloading, "reading the configuration anew".into()).await;
+        let reading = (guard.clone(), opened.clone(), args.clone());
+        let reading = move || reload(&reading.0, &reading.1, &reading.2);
+        let _ = tokio::task::spawn_blocking(reading).await;
+        service::tell(News::Ready, guarding(&guard, listening)).await;
     }
     drain(&guard, &mut signals).await;
     connections.close();
@@ -187,6 +196,17 @@ fn tune(tcp: &TcpStream) {
 async fn drain(guard: &Guard, signals: &mut Signals) {
     let limit = guard.config().drain_timeout;
     guard.drain();
+    let status = format!(
+        "stopping: {} live sessions may end by themselves",
+        guard.sessions.count()
+    );
+    service::tell(
+        News::Stopping {
+            within: limit + CLOSING,
+        },
+        status,
+    )
+    .await;
     tracing::info!(
         sessions = guard.sessions.count(),
         ?limit,
@@ -244,7 +264,7 @@ fn refresh_tls(guard: &Guard, opened: &Opened) {
 }
 
 /// What must be looked at now and then.
-async fn keep_house(guard: Arc<Guard>, opened: Arc<Opened>) {
+async fn keep_house(guard: Arc<Guard>, opened: Arc<Opened>, listening: SocketAddr) {
     let mut ticks = interval(HOUSEKEEPING);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut warned = HashSet::new();
@@ -258,7 +278,18 @@ async fn keep_house(guard: Arc<Guard>, opened: Arc<Opened>) {
         });
         warned = looked.await.unwrap_or_default();
         keep_certificate_fresh(&guard, &opened).await;
+        if !guard.is_draining() {
+            service::tell(News::Going, guarding(&guard, listening)).await;
+        }
     }
+}
+
+/// How the guard is, for the service manager.
+fn guarding(guard: &Guard, listening: SocketAddr) -> String {
+    format!(
+        "listening on {listening}; live sessions: {}",
+        guard.sessions.count()
+    )
 }
 
 /// Stock `hrpyc.start_server` listens on all addresses: whoever reaches that port needs no
@@ -287,6 +318,7 @@ fn warn_of_exposed_ports(config: &Config, warned: &mut HashSet<String>) {
         {
             tracing::warn!(
                 port,
+                sessions_are_refused = config.upstream_owner.refuse_own,
                 "Houdini runs as the guard's own user: Python in Houdini can read the guard's keys; run the guard as a user of its own"
             );
         }

@@ -60,9 +60,12 @@ impl Venv {
     pub const RPYC_5: Self = venv("rpyc-5.3.1", WITH_RPYC_5);
     /// The newest rpyc, which talks to none of the older ones.
     pub const RPYC_6: Self = venv("rpyc-6.0.2", &["rpyc==6.0.2", PLUMBUM]);
-    /// The test runner, and what checks types. It has no rpyc: servers and clients run in
-    /// their own environments.
-    pub const PYTEST: Self = venv("pytest", &["pytest==8.4.2", "mypy==1.18.2"]);
+    /// The test runner, and what checks types and reads YAML. It has no rpyc: servers and
+    /// clients run in their own environments.
+    pub const PYTEST: Self = venv(
+        "pytest",
+        &["pytest==8.4.2", "mypy==1.18.2", "PyYAML==6.0.3"],
+    );
     /// What builds the wheel.
     pub const MATURIN: Self = venv("maturin", &["maturin==1.16.0"]);
     /// An artist's environment, as the demo shows it: rpyc and room for the wheel.

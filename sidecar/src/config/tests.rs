@@ -44,6 +44,22 @@ fn the_command_line_wins() {
 }
 
 #[test]
+fn the_command_line_can_refuse_the_guards_own_user_and_cannot_allow_it() {
+    let refuses = |file: &str, flag| {
+        let args = RunArgs {
+            refuse_own_user: flag,
+            ..RunArgs::default()
+        };
+        let config = merge(toml::from_str(file).unwrap(), &args).unwrap();
+        config.upstream_owner.refuse_own
+    };
+    assert!(!refuses("", false));
+    assert!(refuses("", true));
+    assert!(refuses("refuse_own_user = true", false));
+    assert!(refuses("refuse_own_user = false", true));
+}
+
+#[test]
 fn upstreams_come_as_text_list_or_tables() {
     let config = from(
         "upstream = ['127.0.0.1:18811-18820', { name = 'farm', address = '127.0.0.1:19000' }]",

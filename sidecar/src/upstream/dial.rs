@@ -16,13 +16,13 @@ use wire::prompt::Prompt;
 use super::{Address, Houdini, is_loopback};
 use crate::denial::Denial;
 use crate::policy::Permit;
-use crate::ports;
+use crate::ports::{self, OwnerRule};
 
 /// Dials the Houdini that a permit names. There is no other way to reach one for a client.
 ///
 /// # Errors
 /// A refusal when nothing listens there, it does not accept in time, or its port belongs
-/// to another user than the configuration names.
+/// to a user that the configuration does not want there.
 pub async fn connect(permit: &Permit) -> Result<Connection, Denial> {
     let houdini = permit.houdini();
     let connection = match timeout(permit.upstream_timeout(), open(houdini)).await {
@@ -44,18 +44,14 @@ pub async fn connect(permit: &Permit) -> Result<Connection, Denial> {
     };
     // Looked at on the open connection, before a byte is sent: who listened a moment ago
     // need not be who accepted.
-    if let Some(wanted) = permit.upstream_user() {
-        let owner = connection.owner().await;
-        if owner.as_ref().is_none_or(|user| !user.is(wanted)) {
-            let found = owner.map_or("a user that cannot be told".into(), |user| user.to_string());
-            return Err(Denial::new(
-                Code::UpstreamOwner,
-                format!(
-                    "The port of Houdini at {houdini} belongs to {found}, not to {wanted}, so nothing was sent there."
-                ),
-                "Another program may sit on Houdini's port: tell your IT team.",
-            ));
-        }
+    if let Some(objection) = connection.objection(permit.upstream_owner()).await {
+        return Err(Denial::new(
+            Code::UpstreamOwner,
+            format!(
+                "The port of Houdini at {houdini} belongs to {objection}, so nothing was sent there."
+            ),
+            "Another program may sit on Houdini's port, or the guard runs as Houdini's user: tell your IT team.",
+        ));
     }
     Ok(connection)
 }
@@ -106,6 +102,27 @@ pub enum Connection {
 }
 
 impl Connection {
+    /// What a rule finds wrong with the user at the other end; see [`OwnerRule::objection`].
+    pub async fn objection(&self, rule: &OwnerRule) -> Option<String> {
+        if rule.user.is_none() && !rule.refuse_own {
+            return None;
+        }
+        rule.objection(self.owner().await.as_ref(), self.ends_on_this_machine())
+    }
+
+    /// False when the other end is at an address that is not loopback. It may be this
+    /// machine's all the same; then its owner can be told.
+    fn ends_on_this_machine(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream
+                .get_ref()
+                .peer_addr()
+                .is_ok_and(|address| address.ip().to_canonical().is_loopback()),
+            #[cfg(unix)]
+            Self::Unix(_) => true,
+        }
+    }
+
     /// The operating system's user at the other end, where it can be told.
     pub async fn owner(&self) -> Option<ports::User> {
         match self {

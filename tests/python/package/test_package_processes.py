@@ -11,7 +11,7 @@ import harness
 import kit
 
 #: The end of a script, and of an interrupted call, may take this long.
-PROMPTLY = 2.0
+PROMPTLY = 1.5
 
 #: How much a process may grow between the 200th and the 1,000th connection, in KiB.
 GROWTH = 8 * 1024
@@ -88,7 +88,7 @@ def test_ctrl_c_interrupts_a_call_and_spoils_nothing(desk, machine, version):
         site.start_guard("127.0.0.1:%d" % server.port)
         site.join("alice")
         program = desk.client(
-            "interrupted_waiting", version, to=kit.way(site, "alice"), seconds=5)
+            "interrupted_waiting", version, to=kit.way(site, "alice"), seconds=3)
         program.said("ready")
         time.sleep(0.2)
         sent = time.monotonic()
@@ -165,9 +165,9 @@ def test_a_child_connects_after_its_parent_had(desk, studio, artist):
 def test_forks_among_connecting_threads_do_not_hang(desk, studio, artist):
     """No lock of the parent's threads is left locked in a child."""
     found = desk.result(
-        "forks_among_threads", limit=120, to=kit.way(studio, artist), threads=6, count=15)
-    assert [code for code, _ in found["children"]] == [0] * 15, found
-    assert [child.get("value") for _, child in found["children"]] == [42] * 15, found
+        "forks_among_threads", limit=120, to=kit.way(studio, artist), threads=6, count=25)
+    assert [code for code, _ in found["children"]] == [0] * 25, found
+    assert [child.get("value") for _, child in found["children"]] == [42] * 25, found
     assert found["errors"] == [] and found["hanging"] == 0, found
     assert all(after > before for after, before in zip(found["made"], found["before"])), found
     kit.wait_for_ends(studio, artist)
@@ -196,6 +196,14 @@ def test_a_script_ends_at_once_with_open_connections(desk, machine, version):
         kit.wait_for_ends(site, "alice", count=2)
 
 
+@pytest.mark.parametrize("interrupt", [False, True], ids=["by-itself", "by-ctrl-c"])
+def test_a_script_ends_at_once_while_houdini_is_busy(desk, studio, artist, interrupt):
+    """It does not wait for the end of the call that it does not wait for."""
+    program = desk.client("leaves_while_busy", to=kit.way(studio, artist), interrupt=interrupt)
+    assert end_of(program, -signal.SIGINT if interrupt else 0) < PROMPTLY, program.printed()
+    kit.wait_for_ends(studio, artist, (*kit.IN_ORDER, "client-lost"), 1, limit=20)
+
+
 def test_what_a_script_has_sent_before_its_end_arrives(desk, machine, site):
     """8 MiB that it does not wait for."""
     with machine.server(kit.SERVER) as server:
@@ -214,11 +222,11 @@ def test_a_script_ends_among_daemon_threads(desk, studio, artist):
     """While they wait, call and connect; several times, as the moment differs."""
     for _ in range(4):
         program = desk.client("leaves_with_daemons", to=kit.way(studio, artist))
-        assert end_of(program) < PROMPTLY, program.printed()
+        assert end_of(program) < 2 * PROMPTLY, program.printed()
         errors = "\n".join(program.lines["err"])
         assert "Fatal" not in errors and "panicked" not in errors, program.printed()
-        assert not [line for line in program.lines["out"] if '"daemon"' in line], program.printed()
-    kit.wait_for_ends(studio, artist, (*kit.IN_ORDER, "client-lost"))
+        assert '"errors": []' in program.lines["out"][-1], program.printed()
+    kit.wait_for_ends(studio, artist, (*kit.IN_ORDER, "client-lost"), limit=20)
 
 
 def test_a_script_that_fails_ends_as_it_should(desk, studio, artist):

@@ -157,6 +157,7 @@ def test_the_server_works_where_the_native_part_cannot_be_loaded(desk, machine, 
         error = found[name]["error"]
         assert "ImportError" in error["bases"], error
         assert "_native" in error["text"] and "hrpyc_guard" in error["text"], error
+        assert "hint:" in error["text"], error
 
 
 @pytest.mark.parametrize("version", ["4.1.0"])

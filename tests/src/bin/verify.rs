@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use e2e::cargo;
 use e2e::programs::{Result, program_dir, workspace};
+use e2e::tools;
 use e2e::venv::{self, Venv};
 use e2e::wheel::Wheel;
 
@@ -124,6 +125,7 @@ fn rust(arguments: &[String]) -> Result<()> {
 fn python(arguments: &[String], start: Instant) -> Result<()> {
     cargo::passed_through(&mut cargo::build_programs()?)?;
     let mut say = |sentence: &str| println!("{sentence}");
+    tools::install_missing(&mut say);
     for venv in Venv::ALL {
         venv.python(&mut say)?;
     }

@@ -24,6 +24,9 @@ import hrpyc_guard
 
 TASKS = {}
 
+#: How long Houdini is busy after a script has ended, in seconds. Its session lasts as long.
+BUSY = 6
+
 #: What a call over there that takes long looks like.
 SLOW = "lambda begun, seconds: (begun(), __import__('time').sleep(seconds), 'slept')[2]"
 
@@ -809,19 +812,44 @@ def leaves(to, store=False):
 
 
 @task
+def leaves_while_busy(to, interrupt):
+    """Ends while Houdini works on its call, of its own will or by Ctrl-C."""
+    connection = hrpyc_guard.connect(**to)
+    connection._config["sync_request_timeout"] = None
+    slow = connection.eval(SLOW)
+    begun = threading.Event()
+
+    def interrupt_soon():
+        begun.wait(60)
+        time.sleep(0.1)
+        say(leaving=time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    if interrupt:
+        threading.Thread(target=interrupt_soon).start()
+        slow(begun.set, BUSY)
+    pending = rpyc.async_(slow)(begun.set, BUSY)
+    while not begun.is_set():
+        connection.serve(0.1)
+    assert not pending.ready
+    return {"leaving": time.monotonic()}
+
+
+@task
 def leaves_with_daemons(to):
     """Ends while daemon threads wait, call and connect."""
     connection = hrpyc_guard.connect(**to)
     connection._config["sync_request_timeout"] = None
     slow = connection.eval(SLOW)
     begun = threading.Barrier(4)
+    errors = []
 
     def quietly(function):
-        # What the interpreter's own end does to a daemon thread is not looked at.
+        # A daemon thread that prints while the interpreter ends would be its own undoing.
         try:
             function()
         except Exception as error:
-            say(daemon=told(error))
+            errors.append(told(error))
 
     def calling():
         own = hrpyc_guard.connect(**to)
@@ -834,10 +862,11 @@ def leaves_with_daemons(to):
         while True:
             answer_of(to)
 
-    for work in (lambda: slow(begun.wait, 5), calling, connecting):
+    for work in (lambda: slow(begun.wait, BUSY), calling, connecting):
         threading.Thread(target=quietly, args=(work,), daemon=True).start()
     begun.wait(60)
-    return {"leaving": time.monotonic()}
+    time.sleep(0.1)
+    return {"leaving": time.monotonic(), "errors": errors}
 
 
 @task
@@ -976,8 +1005,8 @@ def without_native():
     value = connection.eval("40 + 2")
     connection.close()
     hrpyc_guard.stop_server()
-    return {"server": value, "import": outcome(hrpyc_guard.import_remote_module),
-            "connect": outcome(hrpyc_guard.connect)}
+    return {"server": value, "import": outcome(lambda: hrpyc_guard.import_remote_module()),
+            "connect": outcome(lambda: hrpyc_guard.connect())}
 
 
 def main():
