@@ -5,6 +5,7 @@
 //! that joined another guard's authority and holds only its own key. What the guard asks
 //! before and during a session is behind [`TrustStore`].
 
+mod audit_key;
 mod authority;
 mod backup;
 mod bundle;
@@ -21,6 +22,7 @@ mod store;
 mod trust;
 pub mod when;
 
+pub use audit_key::{AuditKey, AuditPublicKey};
 pub use authority::{
     Accepted, AccessEnd, Authority, Bundle, Changes, Device, Effect, Entry, EntryState,
     GuardCredentials, InviteEntry, InviteMade, InviteOrder, InviteState, ListedToken, Listing,
