@@ -6,6 +6,7 @@
 //! before and during a session is behind [`TrustStore`].
 
 pub mod arguments;
+mod audit_key;
 mod authority;
 mod backup;
 mod bundle;
@@ -22,6 +23,7 @@ mod store;
 mod trust;
 pub mod when;
 
+pub use audit_key::{AuditKey, AuditPublicKey};
 pub use authority::{
     Accepted, AccessEnd, Authority, Bundle, Changes, Device, Effect, Entry, EntryState,
     GuardCredentials, InviteEntry, InviteMade, InviteOrder, InviteState, ListedToken, Listing,

@@ -18,6 +18,7 @@ pub(crate) const TOKEN_KEY: &str = "token.key";
 pub(crate) const TOKEN_PUBLIC: &str = "token.pub";
 pub(crate) const GUARD_KEY: &str = "guard.key";
 pub(crate) const GUARD_CERTIFICATE: &str = "guard.crt";
+pub(crate) const AUDIT_KEY: &str = "audit.key";
 pub(crate) const STORE: &str = "store.db";
 pub(crate) const MARK: &str = "store.high";
 pub(crate) const JOURNAL: &str = "revocations.jsonl";

@@ -1,8 +1,14 @@
 //! The command line.
 
+mod audit;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use audit::{
+    AuditArgs, AuditCommand, FilterArgs, KeyArgs, SearchArgs, ShowArgs, StatsArgs, VerifyArgs,
+};
 
 /// Stands in front of Houdini's RPC server and lets in only who may come in.
 ///
@@ -29,6 +35,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Read, search and verify the audit logs; while the guard runs, or a copy elsewhere
+    Audit(AuditArgs),
     /// Join the authority of another guard, with an invite for guard/NAME
     Join(JoinArgs),
 }

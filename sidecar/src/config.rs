@@ -2,6 +2,8 @@
 //!
 //! This is the only place of the guard that looks at defaults.
 
+mod audit;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use wire::{DEFAULT_GUARD_PORT, DEFAULT_HOUDINI_PORT, Name};
 use crate::cli::{LogFormat, RunArgs};
 use crate::ports::OwnerRule;
 use crate::upstream::{Upstream, UpstreamError};
+use audit::RawAudit;
+pub use audit::{AuditConfig, HeadsTo, WhenFull};
 
 /// Everything the guard can be told, checked.
 #[derive(Debug, Clone)]
@@ -65,17 +69,6 @@ pub struct Limits {
     pub idle_timeout: Option<Duration>,
     /// How far clocks may be apart when a token's dates are looked at.
     pub clock_skew: Duration,
-}
-
-/// Where the audit log turns over.
-#[derive(Debug, Clone)]
-pub struct AuditConfig {
-    /// A file that would grow over this many bytes is closed and a new one begun.
-    pub max_bytes: u64,
-    /// A file older than this is closed and a new one begun.
-    pub max_age: Duration,
-    /// How many closed files are kept; all of them unless set.
-    pub keep: Option<usize>,
 }
 
 /// Why there is no configuration.
@@ -184,14 +177,6 @@ struct RawLimits {
     clock_skew: Option<RawDuration>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawAudit {
-    max_bytes: Option<u64>,
-    max_age: Option<RawDuration>,
-    keep: Option<usize>,
-}
-
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
 struct RawDuration(Duration);
@@ -291,7 +276,7 @@ fn merge(raw: RawConfig, args: &RunArgs) -> Result<Config, ConfigError> {
             refuse_own: raw.refuse_own_user || args.refuse_own_user,
         },
         limits: limits(&raw.limits)?,
-        audit: audit(&raw.audit)?,
+        audit: raw.audit.resolve()?,
     })
 }
 
@@ -357,29 +342,6 @@ fn upstreams(
         });
     }
     Ok(upstreams)
-}
-
-fn audit(raw: &RawAudit) -> Result<AuditConfig, ConfigError> {
-    const LEAST: u64 = 64 << 10;
-    let max_bytes = raw.max_bytes.unwrap_or(64 << 20);
-    if max_bytes < LEAST {
-        return Err(ConfigError::Value {
-            setting: "audit.max_bytes",
-            problem: format!("{max_bytes} is too little: give at least {LEAST}"),
-        });
-    }
-    if raw.keep == Some(0) {
-        return Err(ConfigError::Value {
-            setting: "audit.keep",
-            problem: "0 would throw away what was just written: leave it out to keep all".into(),
-        });
-    }
-    let max_age = raw.max_age.map_or(24 * HOUR, |age| age.0);
-    Ok(AuditConfig {
-        max_bytes,
-        max_age: within("audit.max_age", max_age, MINUTE, 12 * MONTH)?,
-        keep: raw.keep,
-    })
 }
 
 /// A length of time that is neither so short that nobody gets in nor so long that it means

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use certs::AuditKey;
 use jiff::Timestamp;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
@@ -47,7 +48,8 @@ const CLOSING: Duration = Duration::from_secs(30);
 pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
     let opened = Arc::new(start::open(&config)?);
     let _lock: File = audit::lock_directory(&config.state_dir)?;
-    let audit = Audit::open(&config.state_dir.join("audit"), config.audit.clone())?;
+    let key = AuditKey::load(&config.state_dir)?;
+    let audit = Audit::open(&config.state_dir.join("audit"), config.audit.clone(), key)?;
     let trust = Arc::new(opened.trust(audit.clone())?);
     let tls = TlsSettings::new(&opened.credentials()?, &trust.authority)?;
     let mut signals = Signals::install()?;
@@ -65,7 +67,7 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
         helpers.spawn(follow::run(member.clone(), replica.clone()));
     }
     helpers.spawn(keep_house(guard.clone(), opened.clone(), listening));
-    guard.audit.event(Record::new(Event::Started));
+    guard.audit.event(&Record::new(Event::Started));
     helpers.spawn(accept(
         listener,
         guard.clone(),
