@@ -390,8 +390,11 @@ def busy(_port, ports):
 
 
 @task
-def stubborn(port, count):
-    """Keeps many sessions busy, comes back after each error, and reports when asked."""
+def stubborn(port, count, pause=0.05):
+    """Keeps many sessions busy, comes back after each error, and reports when asked.
+
+    Each call takes ``pause`` seconds in the server.
+    """
     lock = threading.Lock()
     over = threading.Event()
     state = {"calls": [0] * count, "errors": [], "slowest": 0.0}
@@ -399,7 +402,8 @@ def stubborn(port, count):
     def session(number):
         conn = connect(port)
         try:
-            conn.execute("import time\ndef work(data):\n    time.sleep(0.05)\n    return data")
+            conn.execute("import time\n"
+                         "def work(data):\n    time.sleep(%r)\n    return data" % pause)
             work = conn.namespace["work"]
             while not over.is_set():
                 began = time.monotonic()

@@ -127,6 +127,18 @@ class Program:
             reader.join(2)
         return code
 
+    def freeze(self):
+        """SIGSTOP: it keeps all that it has and does nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def threads(self):
+        """How many threads it has."""
+        return len(os.listdir("/proc/%d/task" % self.pid))
+
     def descriptors(self):
         """How many file descriptors it has open, without those of its database.
 
