@@ -8,6 +8,7 @@ Each task prints JSON, one object a line; the last line is its result. The tests
 directly against a server and again through agent and guard, and compare.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -335,6 +336,22 @@ def pouring(port, direction):
 
 
 @task
+def pushing(port, size):
+    """Moves one large object to the server, which may take its time, and back."""
+    conn = connect(port)
+    conn._config["sync_request_timeout"] = None
+    data = os.urandom(size)
+    echo = conn.eval("lambda data: data")
+    say(ready=True)
+    began = time.monotonic()
+    try:
+        back = echo(data)
+    except Exception as error:
+        return described(error)
+    return {"class": None, "same": back == data, "seconds": time.monotonic() - began}
+
+
+@task
 def idle(port):
     """Connects, says nothing until asked, and then makes a call."""
     conn = connect(port)
@@ -353,6 +370,20 @@ def arriving(port):
         return {"class": None, "value": connect(port).eval("20 + 22")}
     except Exception as error:
         return described(error)
+
+
+@task
+def arriving_together(port, count):
+    """As many at once, each with what came of it and after how many seconds."""
+    found = []
+
+    def work(_number):
+        began = time.monotonic()
+        result = arriving(port)
+        found.append(dict(result, seconds=time.monotonic() - began))
+
+    run_all(work, count)
+    return {"found": found}
 
 
 @task
@@ -431,6 +462,8 @@ def stubborn(port, count, pause=0.05):
     for line in sys.stdin:
         if line.strip() == "stop":
             break
+        # rpyc leaves a connection that could not be made to the garbage collector.
+        gc.collect()
         with lock:
             report, errors = dict(state), state["errors"]
             state.update(calls=[0] * count, errors=[], slowest=0.0)
