@@ -309,6 +309,7 @@ def waiting(port, seconds):
         work(lambda: say(ready=True), seconds)
     except Exception as error:
         return described(error)
+    conn.close()
     return {"class": None}
 
 

@@ -171,9 +171,14 @@ class Listener(Program):
 class Machine:
     """The built programs and the Python environments."""
 
-    def __init__(self, programs, venvs):
+    def __init__(self, programs, venvs, inside=()):
         self.programs = pathlib.Path(programs)
         self.venvs = pathlib.Path(venvs)
+        self.inside = tuple(inside)
+
+    def moved(self, *inside):
+        """The same, with its servers and artists started behind these words."""
+        return Machine(self.programs, self.venvs, inside)
 
     def program(self, name):
         """The path of a built program."""
@@ -189,13 +194,13 @@ class Machine:
 
     def server(self, version, port=0):
         """Starts a classic rpyc server with the scene."""
-        return Listener([self.python(version), HERE / "hrpyc_server.py", "--port", port])
+        command = [self.python(version), HERE / "hrpyc_server.py", "--port", port]
+        return Listener([*self.inside, *command])
 
     def artist(self, version, task, port, **arguments):
         """Starts a task of ``artist.py``."""
-        return Artist(
-            [self.python(version), HERE / "artist.py", task, port, json.dumps(arguments)]
-        )
+        command = [self.python(version), HERE / "artist.py", task, port, json.dumps(arguments)]
+        return Artist([*self.inside, *command])
 
 
 class Artist(Program):
@@ -219,10 +224,14 @@ class Artist(Program):
 
 
 class Site:
-    """One guard's state and its artists' configurations, in a folder that goes away."""
+    """One guard's state and its artists' configurations, in a folder that goes away.
 
-    def __init__(self, machine):
+    ``at_guard`` and ``at_agent`` are written before the commands of either side.
+    """
+
+    def __init__(self, machine, at_guard=(), at_agent=()):
         self.machine = machine
+        self.at_guard, self.at_agent = tuple(at_guard), tuple(at_agent)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hrpyc-"))
         self.state = self.folder / "guard"
         self.guard = None
@@ -245,10 +254,10 @@ class Site:
         kept.pop("RUST_LOG", None)
         return dict(kept, HOME=str(self.folder))
 
-    def start_guard(self, upstream, *extra):
+    def start_guard(self, upstream, *extra, listen="127.0.0.1:0"):
         """Starts the guard on a free port."""
         self._upstream, self._extra = upstream, extra
-        return self._start_guard("127.0.0.1:0")
+        return self._start_guard(listen)
 
     def restart_guard(self):
         """Starts the guard once more, on the port that it had."""
@@ -257,13 +266,15 @@ class Site:
     def _start_guard(self, listen):
         command = [self.machine.program("hrpyc-guard"), "--listen", listen]
         command += ["--upstream", self._upstream, "--state-dir", self.state, "--name", "ws12"]
-        self.guard = Listener([*command, *self._extra], env=self.env(), cwd=self.folder)
+        command = [*self.at_guard, *command, *self._extra]
+        self.guard = Listener(command, env=self.env(), cwd=self.folder)
         return self.guard
 
     def run(self, name, *args, given="", code=0):
         """Runs one of the programs to its end and gives what it printed."""
+        before = self.at_agent if name == "hrpyc-agent" else ()
         done = subprocess.run(
-            [str(self.machine.program(name)), *(str(word) for word in args)],
+            [*before, str(self.machine.program(name)), *(str(word) for word in args)],
             input=given,
             capture_output=True,
             encoding="utf-8",
@@ -298,7 +309,7 @@ class Site:
         """Starts somebody's agent."""
         command = [self.machine.program("hrpyc-agent"), "--config-dir", self.config(name)]
         command += ["connect", "--listen", "127.0.0.1:%d" % port]
-        agent = Listener(command, env=self.env(), cwd=self.folder)
+        agent = Listener([*self.at_agent, *command], env=self.env(), cwd=self.folder)
         self._agents.append(agent)
         return agent
 
