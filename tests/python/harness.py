@@ -226,12 +226,14 @@ class Artist(Program):
 class Site:
     """One guard's state and its artists' configurations, in a folder that goes away.
 
-    ``at_guard`` and ``at_agent`` are written before the commands of either side.
+    ``at_guard`` and ``at_agent`` are written before the commands of either side;
+    ``guard_env`` and ``agent_env`` are added to the environments in which they go on running.
     """
 
     def __init__(self, machine, at_guard=(), at_agent=()):
         self.machine = machine
         self.at_guard, self.at_agent = tuple(at_guard), tuple(at_agent)
+        self.guard_env, self.agent_env = {}, {}
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hrpyc-"))
         self.state = self.folder / "guard"
         self.guard = None
@@ -267,7 +269,8 @@ class Site:
         command = [self.machine.program("hrpyc-guard"), "--listen", listen]
         command += ["--upstream", self._upstream, "--state-dir", self.state, "--name", "ws12"]
         command = [*self.at_guard, *command, *self._extra]
-        self.guard = Listener(command, env=self.env(), cwd=self.folder)
+        env = dict(self.env(), **self.guard_env)
+        self.guard = Listener(command, env=env, cwd=self.folder)
         return self.guard
 
     def run(self, name, *args, given="", code=0):
@@ -309,7 +312,8 @@ class Site:
         """Starts somebody's agent."""
         command = [self.machine.program("hrpyc-agent"), "--config-dir", self.config(name)]
         command += ["connect", "--listen", "127.0.0.1:%d" % port]
-        agent = Listener([*self.at_agent, *command], env=self.env(), cwd=self.folder)
+        env = dict(self.env(), **self.agent_env)
+        agent = Listener([*self.at_agent, *command], env=env, cwd=self.folder)
         self._agents.append(agent)
         return agent
 
@@ -320,8 +324,9 @@ class Site:
 
     def audit(self, event=None):
         """The records of the audit so far, all or those of one kind."""
-        path = self.state / "audit" / "connections.jsonl"
-        text = path.read_text(encoding="utf-8")
+        folder = self.state / "audit"
+        paths = [*sorted(folder.glob("connections-*.jsonl")), folder / "connections.jsonl"]
+        text = "".join(path.read_text(encoding="utf-8") for path in paths)
         whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         records = [json.loads(line) for line in whole]
         return [r for r in records if event is None or r["event"] == event]

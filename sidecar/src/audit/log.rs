@@ -125,16 +125,7 @@ impl Log {
             return Ok(());
         }
         let current = self.directory.join(FILE);
-        let mut number = 0;
-        let closed = loop {
-            let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S");
-            let name = format!("connections-{stamp}-{number:03}.jsonl");
-            let path = self.directory.join(name);
-            if !path.exists() {
-                break path;
-            }
-            number += 1;
-        };
+        let closed = self.directory.join(self.next_closed_name());
         self.file.sync_data()?;
         std::fs::rename(&current, &closed)?;
         match open_file(&current) {
@@ -151,6 +142,18 @@ impl Log {
             remove_old(&self.directory, keep);
         }
         Ok(())
+    }
+
+    /// A name that sorts behind those of all closed files, also after the clock was set back.
+    fn next_closed_name(&self) -> String {
+        let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S").to_string();
+        let newest = closed_files(&self.directory).pop();
+        let newest = newest.as_deref().and_then(parts_of_closed_name);
+        let (stamp, number) = match newest {
+            Some((newest, number)) if newest >= stamp.as_str() => (newest.into(), number + 1),
+            _ => (stamp, 0),
+        };
+        format!("connections-{stamp}-{number:03}.jsonl")
     }
 
     pub(super) fn reopen(&mut self, config: AuditConfig) {
@@ -225,6 +228,14 @@ fn remove_old(directory: &Path, keep: usize) {
     }
 }
 
+/// Time and number in the name of a closed file.
+fn parts_of_closed_name(path: &Path) -> Option<(&str, u32)> {
+    let name = path.file_name()?.to_str()?;
+    let parts = name.strip_prefix("connections-")?.strip_suffix(".jsonl")?;
+    let (stamp, number) = parts.split_once('-')?;
+    Some((stamp, number.parse().ok()?))
+}
+
 /// The closed files, the oldest first: their names sort by age.
 pub(super) fn closed_files(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else {
@@ -238,7 +249,12 @@ pub(super) fn closed_files(directory: &Path) -> Vec<PathBuf> {
                 .is_some_and(|name| name.starts_with("connections-") && name.ends_with(".jsonl"))
         })
         .collect();
-    closed.sort();
+    // A number may have more than three digits.
+    closed.sort_by_cached_key(|path| {
+        let parts = parts_of_closed_name(path);
+        let parts = parts.map(|(stamp, number)| (stamp.to_owned(), number));
+        (parts, path.clone())
+    });
     closed
 }
 

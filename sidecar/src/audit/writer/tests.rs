@@ -172,3 +172,48 @@ fn a_second_guard_does_not_take_the_same_directory() {
     drop(held);
     lock_directory(folder.path()).unwrap();
 }
+
+#[test]
+fn closed_files_keep_their_order_when_the_clock_is_set_back() {
+    let folder = tempfile::tempdir().unwrap();
+    // What a guard left whose clock was ahead.
+    let ahead = "connections-29991231T235959-999.jsonl";
+    let mut started = Record::new(Event::Started).line();
+    started.extend(session(Event::Opened, "a").line());
+    fs::write(folder.path().join(ahead), started).unwrap();
+    let small = AuditConfig {
+        max_bytes: 500,
+        ..config()
+    };
+    let writer = Writer::open(folder.path(), small.clone()).unwrap();
+    for n in 0..20 {
+        writer.write(session(Event::Opened, &n.to_string()));
+    }
+    writer.finish();
+    let closed = super::super::log::closed_files(folder.path());
+    let ids: Vec<_> = closed[1..]
+        .iter()
+        .flat_map(|path| lines(path))
+        .filter(|record| record["event"] == "opened")
+        .map(|record| record["session"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(closed[0].ends_with(ahead) && ids.len() > 10, "{closed:?}");
+    assert!(
+        (0..ids.len()).all(|n| ids[n] == n.to_string()),
+        "{closed:?}"
+    );
+    // So nothing that was left open is overlooked, nor the newest file taken for the oldest.
+    let keep = AuditConfig {
+        keep: Some(1),
+        ..small
+    };
+    let writer = Writer::open(folder.path(), keep).unwrap();
+    writer.finish();
+    let ends: Vec<_> = super::super::log::closed_files(folder.path())
+        .iter()
+        .chain([&folder.path().join(FILE)])
+        .flat_map(|path| lines(path))
+        .filter(|record| record["reason"] == "guard-killed")
+        .collect();
+    assert!(!ends.is_empty());
+}
