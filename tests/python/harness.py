@@ -236,6 +236,8 @@ class Site:
         self.guard_env, self.agent_env = {}, {}
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hrpyc-"))
         self.state = self.folder / "guard"
+        #: Where this program finds what the guard finds in ``state``.
+        self.seen_state = self.state
         self.guard = None
         self._extra = ()
         self._upstream = None
@@ -275,7 +277,7 @@ class Site:
 
     def run(self, name, *args, given="", code=0):
         """Runs one of the programs to its end and gives what it printed."""
-        before = self.at_agent if name == "hrpyc-agent" else ()
+        before = self.at_agent if name == "hrpyc-agent" else self.at_guard
         done = subprocess.run(
             [*before, str(self.machine.program(name)), *(str(word) for word in args)],
             input=given,
@@ -322,11 +324,15 @@ class Site:
         self.join(name, *extra)
         return self.connect(name)
 
+    def audit_bytes(self):
+        """The files of the audit, one behind the other."""
+        folder = self.seen_state / "audit"
+        paths = [*sorted(folder.glob("connections-*.jsonl")), folder / "connections.jsonl"]
+        return b"".join(path.read_bytes() for path in paths)
+
     def audit(self, event=None):
         """The records of the audit so far, all or those of one kind."""
-        folder = self.state / "audit"
-        paths = [*sorted(folder.glob("connections-*.jsonl")), folder / "connections.jsonl"]
-        text = "".join(path.read_text(encoding="utf-8") for path in paths)
+        text = self.audit_bytes().decode("utf-8", "replace")
         whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         records = [json.loads(line) for line in whole]
         return [r for r in records if event is None or r["event"] == event]
