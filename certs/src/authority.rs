@@ -261,6 +261,8 @@ impl Authority {
             key = SubjectKey::from_pair(&pair).map_err(|e| crypto("read the guard's key", e))?;
         } else if let Some((der, leaf)) = &present
             && !is_due(leaf.not_before, leaf.not_after, now)
+            // Otherwise it was issued while the clock was ahead.
+            && leaf.not_before <= now
         {
             return self.credentials(der.clone(), &key_pem, leaf);
         }

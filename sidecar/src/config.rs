@@ -67,6 +67,8 @@ pub struct Limits {
     /// A session with no byte either way ends after this. None unless set: artists leave
     /// sessions open over lunch.
     pub idle_timeout: Option<Duration>,
+    /// A client whose machine has not been heard of for this long has vanished.
+    pub peer_timeout: Duration,
     /// How far clocks may be apart when a token's dates are looked at.
     pub clock_skew: Duration,
 }
@@ -174,6 +176,7 @@ struct RawLimits {
     enrolment_timeout: Option<RawDuration>,
     upstream_timeout: Option<RawDuration>,
     idle_timeout: Option<RawDuration>,
+    peer_timeout: Option<RawDuration>,
     clock_skew: Option<RawDuration>,
 }
 
@@ -404,6 +407,13 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
             .idle_timeout
             .map(|idle| within("limits.idle_timeout", idle.0, Duration::from_secs(1), MONTH))
             .transpose()?,
+        // The keepalive of TCP counts in whole seconds, and asks three times.
+        peer_timeout: within(
+            "limits.peer_timeout",
+            raw.peer_timeout.map_or(MINUTE, |time| time.0),
+            Duration::from_secs(4),
+            HOUR,
+        )?,
         clock_skew: within(
             "limits.clock_skew",
             raw.clock_skew

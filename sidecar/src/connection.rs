@@ -36,7 +36,8 @@ pub async fn serve(tcp: TcpStream, address: SocketAddr, guard: Arc<Guard>) {
         Err(denial) => return refused(&guard, attempt, &denial),
     };
     let deadline = Instant::now() + config.limits.handshake_timeout;
-    let accepted = match tls::accept(tcp, &guard.tls(), deadline).await {
+    let vanished_after = config.limits.peer_timeout;
+    let accepted = match tls::accept(tcp, &guard.tls(), deadline, vanished_after).await {
         Ok(accepted) => accepted,
         Err(denial) => return refused(&guard, attempt, &denial),
     };

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use certs::AuditKey;
 use jiff::Timestamp;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,9 +26,6 @@ use crate::start::{self, Opened, StartError};
 use crate::tls::TlsSettings;
 use crate::{connection, follow, join, ports, watch};
 
-/// Dead peers are looked for after this time without a byte, and given up when data stays
-/// unanswered for this long.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How often exposed ports, certificates and counted failures are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How long followers may take to hear of the last changes.
@@ -162,7 +158,6 @@ async fn accept(
     loop {
         match listener.accept().await {
             Ok((tcp, address)) => {
-                tune(&tcp);
                 let serving = connection::serve(tcp, address, guard.clone());
                 let stop = stop.clone();
                 // Dropped at the stop: its audit record is written all the same.
@@ -180,18 +175,6 @@ async fn accept(
             }
         }
     }
-}
-
-/// No delay for small messages, and an end for peers that vanished.
-fn tune(tcp: &TcpStream) {
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE / 4);
-    let socket = SockRef::from(tcp);
-    let _ = tcp.set_nodelay(true);
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(Some(KEEPALIVE));
 }
 
 /// Lets live sessions go on for a while, takes no new ones, and ends what is left.

@@ -8,6 +8,7 @@ Each task prints JSON, one object a line; the last line is its result. The tests
 directly against a server and again through agent and guard, and compare.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -308,6 +309,7 @@ def waiting(port, seconds):
         work(lambda: say(ready=True), seconds)
     except Exception as error:
         return described(error)
+    conn.close()
     return {"class": None}
 
 
@@ -335,6 +337,22 @@ def pouring(port, direction):
 
 
 @task
+def pushing(port, size):
+    """Moves one large object to the server, which may take its time, and back."""
+    conn = connect(port)
+    conn._config["sync_request_timeout"] = None
+    data = os.urandom(size)
+    echo = conn.eval("lambda data: data")
+    say(ready=True)
+    began = time.monotonic()
+    try:
+        back = echo(data)
+    except Exception as error:
+        return described(error)
+    return {"class": None, "same": back == data, "seconds": time.monotonic() - began}
+
+
+@task
 def idle(port):
     """Connects, says nothing until asked, and then makes a call."""
     conn = connect(port)
@@ -353,6 +371,20 @@ def arriving(port):
         return {"class": None, "value": connect(port).eval("20 + 22")}
     except Exception as error:
         return described(error)
+
+
+@task
+def arriving_together(port, count):
+    """As many at once, each with what came of it and after how many seconds."""
+    found = []
+
+    def work(_number):
+        began = time.monotonic()
+        result = arriving(port)
+        found.append(dict(result, seconds=time.monotonic() - began))
+
+    run_all(work, count)
+    return {"found": found}
 
 
 @task
@@ -390,8 +422,11 @@ def busy(_port, ports):
 
 
 @task
-def stubborn(port, count):
-    """Keeps many sessions busy, comes back after each error, and reports when asked."""
+def stubborn(port, count, pause=0.05):
+    """Keeps many sessions busy, comes back after each error, and reports when asked.
+
+    Each call takes ``pause`` seconds in the server.
+    """
     lock = threading.Lock()
     over = threading.Event()
     state = {"calls": [0] * count, "errors": [], "slowest": 0.0}
@@ -399,7 +434,8 @@ def stubborn(port, count):
     def session(number):
         conn = connect(port)
         try:
-            conn.execute("import time\ndef work(data):\n    time.sleep(0.05)\n    return data")
+            conn.execute("import time\n"
+                         "def work(data):\n    time.sleep(%r)\n    return data" % pause)
             work = conn.namespace["work"]
             while not over.is_set():
                 began = time.monotonic()
@@ -427,6 +463,8 @@ def stubborn(port, count):
     for line in sys.stdin:
         if line.strip() == "stop":
             break
+        # rpyc leaves a connection that could not be made to the garbage collector.
+        gc.collect()
         with lock:
             report, errors = dict(state), state["errors"]
             state.update(calls=[0] * count, errors=[], slowest=0.0)

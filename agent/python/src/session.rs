@@ -106,7 +106,7 @@ fn too_slow(standing: &Standing, limit: Duration) -> PyErr {
 fn inherited(ours: &Ours, tunnel: &agent::Tunnel) -> Vec<i64> {
     use std::os::fd::AsRawFd as _;
 
-    let guard = tunnel.stream.get_ref().0;
+    let guard = tunnel.stream.get_ref().0.tcp();
     vec![ours.as_raw_fd().into(), guard.as_raw_fd().into()]
 }
 

@@ -93,6 +93,7 @@ fn what_would_shut_everybody_out_or_let_anybody_in_is_refused() {
         "[limits]\nidle_timeout = '-5s'",
         "[limits]\nhandshake_timeout = '2562047788015215h'",
         "[limits]\nclock_skew = '100000h'",
+        "[limits]\npeer_timeout = '1s'",
         "[audit]\nmax_age = '0s'",
         "[audit]\nmax_bytes = 1",
         "[audit]\nkeep = 0",
