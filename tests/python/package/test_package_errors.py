@@ -155,7 +155,7 @@ def test_a_houdini_that_does_not_answer_is_unavailable_within_the_timeout(desk, 
     """The guard lets the script in, and Houdini cooks: the timeout is for all of the way."""
     os.kill(own.server.pid, signal.SIGSTOP)
     try:
-        error = refusal(desk, "Unavailable", **dict(own.to, timeout=limit))
+        error = refusal(desk, "Unavailable", limit=10, **dict(own.to, timeout=limit))
     finally:
         os.kill(own.server.pid, signal.SIGCONT)
     assert error["seconds"] < limit + 1.5, error
