@@ -33,6 +33,11 @@ impl Venv {
         key: "rpyc-4.1.0",
         packages: &["rpyc==4.1.0", PLUMBUM],
     };
+    /// The last rpyc 4.1, which counts and inspects in other ways than the first.
+    pub const RPYC_4_LAST: Self = Self {
+        key: "rpyc-4.1.5",
+        packages: &["rpyc==4.1.5", PLUMBUM],
+    };
     /// rpyc as assistants and command-line tools for Houdini use it.
     pub const RPYC_5: Self = Self {
         key: "rpyc-5.3.1",
@@ -49,7 +54,13 @@ impl Venv {
         packages: &["pytest==8.4.2"],
     };
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::RPYC_4, Self::RPYC_5, Self::RPYC_6, Self::PYTEST];
+    pub const ALL: [Self; 5] = [
+        Self::RPYC_4,
+        Self::RPYC_4_LAST,
+        Self::RPYC_5,
+        Self::RPYC_6,
+        Self::PYTEST,
+    ];
 
     /// The name of the folder under `target/venvs`.
     pub fn key(&self) -> &'static str {
