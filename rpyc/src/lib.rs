@@ -10,6 +10,7 @@
 pub mod answering;
 pub mod brine;
 pub mod conversation;
+pub mod dialect;
 pub mod exception;
 pub mod family;
 pub mod frame;

@@ -140,7 +140,7 @@ impl<'a> Message<'a> {
     }
 
     /// Writes the payload, as rpyc does. With another `family` it is what a peer of that
-    /// family would have sent.
+    /// family would have sent; see also [`dialect`](crate::dialect).
     pub fn write(&self, out: &mut Vec<u8>) {
         self.head().write(out);
         match &self.body {

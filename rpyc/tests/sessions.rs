@@ -6,6 +6,7 @@ mod support;
 
 use hrpyc_rpyc::brine::Limits;
 use hrpyc_rpyc::conversation::{Answered, Limits as Room, Outcome, Weight};
+use hrpyc_rpyc::dialect;
 use hrpyc_rpyc::{Body, Conversation, Family, FrameReader, Inflater, Message, Piece, Side, Step};
 
 use support::{Sender, captures};
@@ -44,6 +45,21 @@ fn every_message_is_read_and_written_back_byte_for_byte() {
             let mut written = Vec::new();
             message.write(&mut written);
             assert_eq!(&written, payload, "{} {index}", capture.name);
+            // In the other family it is the same message.
+            let other = match family {
+                Family::Six => Family::Classic,
+                Family::Classic => Family::Six,
+            };
+            let translated = Message {
+                family: other,
+                ..message
+            };
+            let mut rewritten = payload.clone();
+            dialect::rewrite(&mut rewritten, other).unwrap();
+            written.clear();
+            translated.write(&mut written);
+            assert_eq!(written, rewritten, "{} {index}", capture.name);
+            assert!(Message::read(&rewritten, Limits::NARROW).is_ok());
         }
     }
 }

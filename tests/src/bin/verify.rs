@@ -124,6 +124,14 @@ fn rust(arguments: &[String]) -> Result<()> {
 
 fn python(arguments: &[String], start: Instant) -> Result<()> {
     cargo::passed_through(&mut cargo::build_programs()?)?;
+    let reader = [
+        "build",
+        "--package",
+        "hrpyc-rpyc",
+        "--example",
+        "understand",
+    ];
+    cargo::passed_through(&mut cargo::command(&reader)?)?;
     let mut say = |sentence: &str| println!("{sentence}");
     tools::install_missing(&mut say);
     for venv in Venv::ALL {
