@@ -67,7 +67,8 @@ pub struct Limits {
     /// A session with no byte either way ends after this. None unless set: artists leave
     /// sessions open over lunch.
     pub idle_timeout: Option<Duration>,
-    /// A client whose machine has not been heard of for this long has vanished.
+    /// A client's machine, or a remote Houdini's, that has not been heard of for this long has
+    /// vanished.
     pub peer_timeout: Duration,
     /// How far clocks may be apart when a token's dates are looked at.
     pub clock_skew: Duration,

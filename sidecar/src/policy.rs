@@ -53,6 +53,7 @@ pub struct Permit {
     houdini: Houdini,
     access_until: Option<Zoned>,
     upstream_timeout: Duration,
+    peer_timeout: Duration,
     idle_timeout: Option<Duration>,
     upstream_owner: OwnerRule,
     registration: Registration,
@@ -82,6 +83,11 @@ impl Permit {
     /// How long it may take to accept.
     pub fn upstream_timeout(&self) -> Duration {
         self.upstream_timeout
+    }
+
+    /// After how long without a word its machine has vanished, when it is another one.
+    pub fn peer_timeout(&self) -> Duration {
+        self.peer_timeout
     }
 
     /// After how long without a byte the session ends, if at all.
@@ -146,6 +152,7 @@ pub async fn authorize(
         houdini,
         access_until,
         upstream_timeout: config.limits.upstream_timeout,
+        peer_timeout: config.limits.peer_timeout,
         idle_timeout: config.limits.idle_timeout,
         upstream_owner: config.upstream_owner.clone(),
         registration,

@@ -192,9 +192,9 @@ class Machine:
         assert path.exists(), "%s is not there; run: cargo verify python" % path
         return path
 
-    def server(self, version, port=0):
+    def server(self, version, port=0, host="127.0.0.1"):
         """Starts a classic rpyc server with the scene."""
-        command = [self.python(version), HERE / "hrpyc_server.py", "--port", port]
+        command = [self.python(version), HERE / "hrpyc_server.py", "--port", port, "--host", host]
         return Listener([*self.inside, *command])
 
     def artist(self, version, task, port, **arguments):

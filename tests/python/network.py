@@ -38,7 +38,7 @@ class Wire:
         Wire._made += 1
         number = "%d-%d" % (os.getpid(), Wire._made)
         self.near, self.far = "hrpyc-near-" + number, "hrpyc-far-" + number
-        self.near_address = "10.213.7.1"
+        self.near_address, self.far_address = "10.213.7.1", "10.213.7.2"
 
     def __enter__(self):
         for name in (self.near, self.far):
@@ -47,7 +47,7 @@ class Wire:
             run("ip", "-n", self.near, "link", "add", "wire", "type", "veth",
                 "peer", "name", "wire", "netns", self.far)
             run("ip", "-n", self.near, "address", "add", self.near_address + "/24", "dev", "wire")
-            run("ip", "-n", self.far, "address", "add", "10.213.7.2/24", "dev", "wire")
+            run("ip", "-n", self.far, "address", "add", self.far_address + "/24", "dev", "wire")
             for name in (self.near, self.far):
                 run("ip", "-n", name, "link", "set", "lo", "up")
                 run("ip", "-n", name, "link", "set", "wire", "up")

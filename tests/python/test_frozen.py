@@ -1,6 +1,9 @@
 """Each part stands still for a while under 100 busy sessions, and goes on."""
 
 import contextlib
+import hashlib
+import os
+import socket
 import time
 
 import pytest
@@ -9,6 +12,13 @@ import busy
 import harness
 
 SESSIONS = 100
+
+#: When the agent takes a guard for vanished, and the guard in one of these tests a client.
+VANISHED_AFTER = 20
+PEER_TIMEOUT = 4
+
+#: More than all the systems on the way keep.
+SIZE = 32 << 20
 
 #: What the agent may take to tell a new client that the guard does not answer.
 TOLD = 10.0
@@ -59,6 +69,44 @@ def test_a_houdini_that_cooks_is_busy_and_not_down(sessions, shown):
         assert [artist.result()["value"] for artist in coming] == [42] * len(coming)
     assert not sessions.site.audit("refused")
     assert_went_on(sessions, shown, "upstream", seconds)
+
+
+def test_a_large_object_waits_for_a_houdini_that_cooks(machine, site, shown):
+    """Longer than the agent waits for a machine that has vanished: this one has not."""
+    with machine.server("4.1.0") as server:
+        site.start_guard("127.0.0.1:%d" % server.port)
+        agent = site.bring_in("alice")
+        with machine.artist("5.3.1", "pushing", agent.port, size=SIZE) as pushing:
+            pushing.said("ready")
+            with frozen(server):
+                time.sleep(VANISHED_AFTER + 3)
+            result = pushing.result(60)
+    assert result["class"] is None and result["same"], result
+    shown.append("upstream frozen: a large object was under way for %.1f s and arrived" % (
+        result["seconds"]))
+
+
+def test_a_client_that_takes_nothing_for_a_while_has_not_vanished(site):
+    """Longer than the guard waits for a machine that has vanished."""
+    config = site.folder / "guard.toml"
+    config.write_text("[limits]\npeer_timeout = '%ds'\n" % PEER_TIMEOUT, encoding="utf-8")
+    answer = harness.pong(os.urandom(SIZE))
+
+    def serve(peer):
+        if peer.recv(1):
+            peer.sendall(answer)
+            harness.read_all(peer)
+
+    with harness.RawUpstream(serve) as upstream:
+        site.start_guard(upstream.address, "--config", config)
+        agent = site.bring_in("alice")
+        with socket.create_connection(("127.0.0.1", agent.port)) as client:
+            client.settimeout(harness.DEADLINE)
+            client.sendall(harness.ping(b""))
+            time.sleep(PEER_TIMEOUT + 3)
+            client.shutdown(socket.SHUT_WR)
+            came = hashlib.sha256(harness.read_all(client)).hexdigest()
+        assert came == hashlib.sha256(answer).hexdigest()
 
 
 def test_a_guard_that_stands_still_is_named_in_time(sessions, shown):

@@ -152,3 +152,32 @@ def test_a_new_address_begins_anew_and_leaves_nothing_behind(far, shown):
     asking.tell("stop")
     asking.result()
     far.site.assert_each_session_has_its_end()
+
+
+def test_a_houdini_whose_machine_vanishes_is_given_up(machine, shown):
+    """Where the configuration allows a Houdini on another machine."""
+    network.skip_unless_possible()
+    with contextlib.ExitStack() as stack:
+        wire = stack.enter_context(network.Wire())
+        near, far = wire.inside(wire.near), wire.inside(wire.far)
+        server = stack.enter_context(machine.moved(*far).server("4.1.0", host=wire.far_address))
+        site = stack.enter_context(harness.Site(machine, near, near))
+        config = site.folder / "guard.toml"
+        config.write_text("[limits]\npeer_timeout = '%ds'\n" % PEER_TIMEOUT, encoding="utf-8")
+        site.start_guard(
+            server.address, "--config", config, "--allow-remote-upstream", wire.far_address
+        )
+        agent = site.bring_in("alice")
+        artist = stack.enter_context(
+            machine.moved(*near).artist("5.3.1", "waiting", agent.port, seconds=600)
+        )
+        artist.said("ready")
+        wire.cut("swallowed")
+        began = time.monotonic()
+        error = artist.result()
+        assert error["class"] == "EOFError" and "Houdini" in error["text"], error
+        took = error["monotonic"] - began
+        shown.append("Houdini's machine vanished: the script was told after %.1f s" % took)
+        # The agent asks the guard why, which asks that Houdini once more.
+        assert took < PEER_TIMEOUT + SLACK + 5
+        site.wait_for_record("closed", reason="upstream-lost")
