@@ -78,7 +78,11 @@ impl CommandError {
             Self::Key(error) => error.hint(),
             Self::KeyFile(_) => "print it on the guard's machine with: hrpyc-guard audit key".into(),
             Self::When { .. } => "write 2026-11-23, 2026-11-23T18:00, 2026-11-23T18:00:00Z or 2h".into(),
-            Self::Broken(broken) => broken.first().map_or("", Broken::hint).into(),
+            Self::Broken(broken) => {
+                let mut hints: Vec<&str> = broken.iter().map(Broken::hint).collect();
+                hints.dedup();
+                hints.join("\nhint: ")
+            }
             Self::Output(_) => "make room, or send it elsewhere".into(),
         }
     }
