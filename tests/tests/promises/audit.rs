@@ -118,14 +118,14 @@ async fn the_upstream_is_dialled_once_for_each_session() {
     assert_eq!(site.upstream.accepted(), before + 10);
 }
 
-/// All files of the audit, the oldest first, with their records. Every line must be one.
+/// All files of the audit of connections, the oldest first, with their records. Every line must be one.
 fn all_files(site: &Site) -> Vec<(PathBuf, Vec<Value>)> {
     let folder = site.trial.audit_file();
     let folder = folder.parent().unwrap();
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "jsonl"))
+        .filter(|path| path.to_string_lossy().contains("/connections"))
         .map(|path| {
             let text = std::fs::read_to_string(&path).unwrap();
             let records = text

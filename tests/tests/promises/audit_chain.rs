@@ -27,8 +27,9 @@ async fn kept() -> Kept {
     site.stop();
     site.start_again();
     come_and_go(&site, &alice, 200).await;
+    site.guard().process.terminate();
+    site.guard().process.wait().unwrap();
     let head = last_head(&site.log());
-    site.stop();
     let trial = site.trial;
     let printed = audit(&trial, &trial.state_dir(), &["key"]);
     let key = trial.folder().join("audit.pub");
