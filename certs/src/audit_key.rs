@@ -50,6 +50,11 @@ impl AuditKey {
         })
     }
 
+    /// Whether there is one, in whatever order it is.
+    pub fn is_there(state: &Path) -> bool {
+        std::fs::symlink_metadata(state.join(AUDIT_KEY)).is_ok()
+    }
+
     /// Makes the key of a state directory that has none: one that was made before there was
     /// an audit key, or has lost it.
     ///
@@ -60,7 +65,7 @@ impl AuditKey {
         // Only where there is a state directory already.
         crate::state::Description::read(state)?;
         let path = state.join(AUDIT_KEY);
-        if std::fs::symlink_metadata(&path).is_ok() {
+        if Self::is_there(state) {
             return Err(StateError::Exists {
                 path,
                 what: "a key is never replaced",

@@ -33,6 +33,9 @@ pub enum CommandError {
     /// The key cannot be read or made.
     #[error(transparent)]
     Key(#[from] StateError),
+    /// No key was given, and none is here.
+    #[error("there is no key in {0} to verify the audit with")]
+    NoKey(PathBuf),
     /// A file with a public key holds none.
     #[error("{0} holds no public key of an audit")]
     KeyFile(PathBuf),
@@ -72,13 +75,17 @@ impl CommandError {
     pub fn hint(&self) -> String {
         match self {
             Self::Read(error) => error.hint(),
-            Self::Key(StateError::Absent { .. } | StateError::Missing { .. }) => {
-                "give the public key with --key FILE, as printed by: hrpyc-guard audit key; a state directory of an older version gets its key with: hrpyc-guard audit key --make".into()
+            Self::NoKey(_) => {
+                "give the public key with --key FILE, as printed on the guard's machine by: hrpyc-guard audit key".into()
             }
             Self::Key(error) => error.hint(),
             Self::KeyFile(_) => "print it on the guard's machine with: hrpyc-guard audit key".into(),
             Self::When { .. } => "write 2026-11-23, 2026-11-23T18:00, 2026-11-23T18:00:00Z or 2h".into(),
-            Self::Broken(broken) => broken.first().map_or("", Broken::hint).into(),
+            Self::Broken(broken) => {
+                let mut hints: Vec<&str> = broken.iter().map(Broken::hint).collect();
+                hints.dedup();
+                hints.join("\nhint: ")
+            }
             Self::Output(_) => "make room, or send it elsewhere".into(),
         }
     }
@@ -267,6 +274,9 @@ fn print_verified(log: &Verified, out: &mut impl Write) -> io::Result<()> {
 /// The keys that are known: those that were given, or that of the state directory.
 fn keys(state: &Path, files: &[PathBuf]) -> Result<Vec<AuditPublicKey>, CommandError> {
     if files.is_empty() {
+        if !AuditKey::is_there(state) {
+            return Err(CommandError::NoKey(state.to_owned()));
+        }
         return Ok(vec![AuditKey::load(state)?.public().clone()]);
     }
     files

@@ -15,8 +15,6 @@ pub const CALLS: &str = "calls";
 
 /// The longest line that is looked at, in bytes. None that is written comes near.
 pub(super) const LONGEST_LINE: usize = 256 * 1024;
-/// How far into a file its first link is looked for.
-const LOOKED_AT: u64 = 4 * 1024 * 1024;
 
 /// The file that is written to.
 pub(super) fn current(directory: &Path, log: &str) -> PathBuf {
@@ -71,15 +69,47 @@ pub(super) fn closed(directory: &Path, log: &str) -> io::Result<Vec<LogFile>> {
 
 /// The number of the first link in a file.
 pub(super) fn first_number(path: &Path) -> io::Result<Option<u64>> {
-    let mut reader = BufReader::new(File::open(path)?.take(LOOKED_AT));
+    let mut reader = BufReader::new(File::open(path)?);
     let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        if let Some(link) = Link::parse(line.trim_ascii_end()) {
+    while read_line(&mut reader, &mut line)?.is_some() {
+        if let Some(link) = Link::parse(&line) {
             return Ok(Some(link.seq));
         }
-        line.clear();
     }
     Ok(None)
+}
+
+/// How a line came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// As it should.
+    LineEnd,
+    /// It is longer than any line; what follows is the rest of it.
+    Limit,
+    /// The file ended first.
+    FileEnd,
+}
+
+/// Reads a line, without its end. None at the end of the file.
+pub(super) fn read_line(
+    reader: &mut impl BufRead,
+    line: &mut Vec<u8>,
+) -> io::Result<Option<Ended>> {
+    line.clear();
+    let count = reader
+        .by_ref()
+        .take(LONGEST_LINE as u64)
+        .read_until(b'\n', line)?;
+    Ok(if count == 0 {
+        None
+    } else if line.last() == Some(&b'\n') {
+        line.pop();
+        Some(Ended::LineEnd)
+    } else if count == LONGEST_LINE {
+        Some(Ended::Limit)
+    } else {
+        Some(Ended::FileEnd)
+    })
 }
 
 /// The last link of a file.

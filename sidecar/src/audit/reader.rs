@@ -9,10 +9,10 @@ pub mod stream;
 pub mod text;
 pub mod verify;
 
-use std::io::{self, BufRead, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{self, CALLS, CONNECTIONS, LogFile};
+use super::files::{self, CALLS, CONNECTIONS, Ended, LogFile, read_line};
 
 /// Both logs.
 pub const LOGS: [&str; 2] = [CONNECTIONS, CALLS];
@@ -96,34 +96,4 @@ fn all_files(directory: &Path, log: &str) -> Result<Vec<LogFile>, ReadError> {
         Err(error) => return Err(ReadError::io(&current, error)),
     }
     Ok(found)
-}
-
-/// How a line came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    /// As it should.
-    LineEnd,
-    /// It is longer than any line; what follows is the rest of it.
-    Limit,
-    /// The file ended first.
-    FileEnd,
-}
-
-/// Reads a line, without its end. None at the end of the file.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Ended>> {
-    line.clear();
-    let count = reader
-        .by_ref()
-        .take(files::LONGEST_LINE as u64)
-        .read_until(b'\n', line)?;
-    Ok(if count == 0 {
-        None
-    } else if line.last() == Some(&b'\n') {
-        line.pop();
-        Some(Ended::LineEnd)
-    } else if count == files::LONGEST_LINE {
-        Some(Ended::Limit)
-    } else {
-        Some(Ended::FileEnd)
-    })
 }

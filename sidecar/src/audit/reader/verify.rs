@@ -111,7 +111,7 @@ impl Broken {
                 "put the file back from a copy; if nobody knows where it went, treat what was in it as removed on purpose"
             }
             _ => {
-                "keep the files as they are, compare them with a copy, and find out who could write there: up to the line before, this log is what the guard wrote"
+                "keep the files as they are, compare them with a copy, and find out who could write there: what a checkpoint in front of that line signs is what the guard wrote"
             }
         }
     }
