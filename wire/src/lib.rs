@@ -14,6 +14,7 @@ pub mod leaf;
 pub mod message;
 pub mod moment;
 pub mod refusal;
+pub mod role;
 pub mod secret;
 pub mod tls;
 pub mod token;
