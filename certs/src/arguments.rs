@@ -79,7 +79,7 @@ pub struct InitArguments {
 /// What can be stated about a grant.
 #[derive(Debug, Args)]
 pub struct Terms {
-    /// What they may do: full
+    /// What they may do: full, read-only, read-numeric, or a role of the guard's policy file
     #[arg(long)]
     role: Option<String>,
     /// The end of access: 2026-12-31, "2026-12-31 18:00", 2026-12-31T18:00+01:00, or never

@@ -348,8 +348,8 @@ pub enum IssueError {
     /// The rollback alarm stands.
     #[error("the store was rolled back to an older state, so nothing is issued")]
     Stopped,
-    /// The role does not exist.
-    #[error("there is no role {0:?}; the only role is \"full\"")]
+    /// This is no name of a role.
+    #[error("{0:?} is no name of a role")]
     Role(String),
     /// The state directory or the store failed.
     #[error(transparent)]

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod policy;
 pub mod ports;
 pub mod relay;
+pub mod rules;
 pub mod server;
 pub mod service;
 pub mod sessions;

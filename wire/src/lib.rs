@@ -16,6 +16,7 @@ pub mod moment;
 pub mod peer;
 pub mod prompt;
 pub mod refusal;
+pub mod role;
 pub mod secret;
 #[cfg(target_os = "linux")]
 pub mod sock_diag;

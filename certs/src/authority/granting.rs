@@ -12,8 +12,6 @@ use crate::records::{self, InviteRow, Terms};
 use crate::store::{Abort, advance};
 use crate::trust::Grant;
 
-/// The roles that exist.
-const ROLES: &[&str] = &["full"];
 /// The longest time that an invite may wait to be redeemed.
 const MAX_VALID: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// How long the record of an invite that was never used is kept after its end.
@@ -276,7 +274,7 @@ fn check(identity: &Identity, changes: &Changes, now: Timestamp) -> Result<(), I
                 identity: identity.shorthand(),
             });
         }
-        (Some(role), _) if !ROLES.contains(&role.as_str()) => {
+        (Some(role), _) if wire::role::check(role).is_err() => {
             return Err(IssueError::Role(role.chars().take(MAX_SHOWN).collect()));
         }
         _ => {}

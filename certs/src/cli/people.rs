@@ -58,7 +58,7 @@ pub(crate) fn invite(
         authority.fingerprint(),
         made.id,
     );
-    let notes = notes.replace(" \nand", "\nand");
+    let notes = notes.replace(" \nand", "\nand") + &custom_role(&made.grant.role);
     Ok(Done::new(
         format!("{}\n", made.code.expose()),
         json!({
@@ -102,7 +102,18 @@ pub(crate) fn grant(
     Ok(Done::new(
         text,
         json!({ "identity": identity, "effect": effect, "changes": changes, "grant": grant }),
-    ))
+    )
+    .with_notes(custom_role(&grant.role)))
+}
+
+/// What to know about a role that is not built in. The authority has no list of them.
+fn custom_role(role: &str) -> String {
+    if role.is_empty() || wire::role::BUILT_IN.contains(&role) {
+        return String::new();
+    }
+    format!(
+        "{role} is not a built-in role: a guard whose policy file has no role of this name lets nobody in with it.\n"
+    )
 }
 
 pub(crate) fn revoke(

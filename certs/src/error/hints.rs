@@ -139,7 +139,7 @@ impl IssueError {
             Self::Validity => "write --valid 24h, for example".into(),
             Self::RoleMissing { .. } => "add --role full".into(),
             Self::RoleOfGuard { .. } => "leave --role out".into(),
-            Self::Role(_) => "write --role full; it is all that Houdini's own RPC gives: any Python, as Houdini's user".into(),
+            Self::Role(_) => "write --role full (any Python, as Houdini's user), --role read-only, --role read-numeric, or a role of the guard's policy file".into(),
             Self::EndIsPast { .. } => {
                 "give a moment in the future, or end access now with: hrpyc-certs revoke NAME --why TEXT".into()
             }

@@ -906,12 +906,12 @@ fn what_cannot_be_read_is_refused_before_anything_is_done() {
     error: it is not known at which address artists reach this guard
     hint: say it with --guard HOST:PORT, or start the guard once with --advertise HOST:PORT
     ");
-    assert_snapshot!(cli.run("invite alice --role read-only --guard ws12:18812"), @r#"
+    assert_snapshot!(cli.run("invite alice --role Full --guard ws12:18812"), @r#"
     exit 1
     --- stdout
     --- stderr
-    error: there is no role "read-only"; the only role is "full"
-    hint: write --role full; it is all that Houdini's own RPC gives: any Python, as Houdini's user
+    error: "Full" is no name of a role
+    hint: write --role full (any Python, as Houdini's user), --role read-only, --role read-numeric, or a role of the guard's policy file
     "#);
     assert_snapshot!(cli.run("invite alice --guard ws12:18812"), @r"
     exit 1

@@ -302,7 +302,7 @@ fn orders_that_make_no_sense_are_refused() {
         IssueError::Validity
     ));
     let admin = Changes {
-        role: Some("read-only".into()),
+        role: Some("Read Only".into()),
         ..Changes::default()
     };
     assert!(matches!(order("alice", &admin, 1), IssueError::Role(_)));

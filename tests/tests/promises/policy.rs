@@ -52,11 +52,11 @@ async fn a_role_that_does_not_exist_cannot_be_given() {
             "invite",
             "alice",
             "--role",
-            "read-only",
+            "Read-Only",
             "--guard",
             "127.0.0.1:1",
         ][..],
-        &["grant", "alice", "--role", "admin"],
+        &["grant", "alice", "--role", "full "],
     ] {
         let mut command = site.trial.certs_command().unwrap();
         let finished = run(command.args(args)).unwrap().with_code(1).unwrap();
