@@ -29,7 +29,7 @@ pub(crate) const TUPLE_2: u8 = 0x11;
 pub(crate) const TUPLE_3: u8 = 0x12;
 pub(crate) const TUPLE_4: u8 = 0x13;
 
-const NONE: u8 = 0x00;
+pub(crate) const NONE: u8 = 0x00;
 const EMPTY_BYTES: u8 = 0x01;
 const TRUE: u8 = 0x03;
 const FALSE: u8 = 0x04;
@@ -49,7 +49,7 @@ const SLICE: u8 = 0x19;
 const FROZENSET: u8 = 0x1a;
 const COMPLEX: u8 = 0x1b;
 const IMMEDIATE_FIRST: u8 = 0x20;
-const IMMEDIATE_ZERO: u8 = 0x50;
+pub(crate) const IMMEDIATE_ZERO: u8 = 0x50;
 const IMMEDIATE_LAST: u8 = 0xef;
 
 /// Decimal digits of `u64::MAX`.

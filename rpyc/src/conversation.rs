@@ -199,6 +199,33 @@ impl Conversation {
         Some(Known { object })
     }
 
+    /// A value in a message of `from`, as it stands in expressions.
+    pub fn show(&self, from: Side, value: &Boxed<'_>) -> String {
+        let mut text = Text::new();
+        Writer {
+            text: &mut text,
+            theirs: &self.party_ref(from.other()).objects,
+            own: &self.party_ref(from).objects,
+        }
+        .value(value);
+        text.into_string()
+    }
+
+    /// Leaves the arguments of an open request out of its expression, and so of the
+    /// expressions of all that comes of it.
+    pub fn hide_arguments(&mut self, asker: Side, seq: u64) {
+        if let Some(open) = self.party(asker).open.get_mut(&seq) {
+            let before = open.cost();
+            open.hide_arguments();
+            self.open_text = self.open_text + self.cost_of(asker, seq) - before;
+        }
+    }
+
+    fn cost_of(&self, asker: Side, seq: u64) -> usize {
+        let open = self.party_ref(asker).open.get(&seq);
+        open.map_or(0, Open::cost)
+    }
+
     /// Puts marks on an object, for as long as it may be the one with this id: what was
     /// forbidden stays so, by whatever way it comes again. `false` when it is unknown.
     pub fn mark(&mut self, owner: Side, id: &ObjectId<'_>, marks: u32) -> bool {

@@ -71,10 +71,15 @@ impl Head {
         self.kind == Kind::Request { handler: CLOSE }
     }
 
-    /// The head of an answer to this request.
+    /// The head of an answer to this request: an exception.
     pub(crate) fn exception(&self) -> Self {
+        self.answer(Kind::Exception)
+    }
+
+    /// The head of an answer to this request.
+    pub(crate) fn answer(&self, kind: Kind) -> Self {
         Self {
-            kind: Kind::Exception,
+            kind,
             // Our own thread can have any number, but 0 means "unbound".
             threads: self.threads.map(|asked| Threads {
                 sender: asked.receiver.max(1),

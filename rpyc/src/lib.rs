@@ -21,12 +21,13 @@ pub mod observer;
 pub mod pending;
 pub mod probe;
 pub mod reader;
+pub mod reverse;
 pub mod sniff;
 
 #[cfg(test)]
 mod captures;
 
-pub use answering::{Answer, Refuser};
+pub use answering::{Answer, Refuser, none_frame};
 pub use conversation::{Answered, Asked, Conversation, Side, Step};
 pub use exception::{ExceptionClass, exception_frame};
 pub use family::Family;

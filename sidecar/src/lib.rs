@@ -14,6 +14,7 @@ pub mod follow;
 pub mod guard;
 pub mod hello;
 pub mod identity;
+pub mod inspect;
 pub mod join;
 pub mod limits;
 pub mod policy;

@@ -58,6 +58,11 @@ impl Asked<'_> {
         &self.open.expression
     }
 
+    /// The same without the arguments: `hou.node('/obj/a').parm('tx').set`.
+    pub fn callee(&self) -> &str {
+        self.open.callee()
+    }
+
     /// The class of the object that it is about, or the module; of a call of a bound
     /// method the class that the method was read from.
     pub fn class(&self) -> &str {

@@ -127,6 +127,11 @@ impl Writer<'_> {
         }
     }
 
+    /// Writes one value.
+    pub(super) fn value(&mut self, value: &Boxed<'_>) {
+        self.arguments(|writer| writer.boxed(value));
+    }
+
     fn whole(&mut self, text: &str) -> Range<usize> {
         self.text.push(text);
         self.nothing()

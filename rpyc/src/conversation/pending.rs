@@ -74,6 +74,11 @@ impl Open {
         self.expression.len() + self.class.len() + self.method.len() + named
     }
 
+    pub(super) fn hide_arguments(&mut self) {
+        self.expression.replace_range(self.args.clone(), "…");
+        self.args.end = self.args.start + "…".len();
+    }
+
     /// The expression without its arguments.
     pub(super) fn callee(&self) -> &str {
         let head = &self.expression[..self.args.start];

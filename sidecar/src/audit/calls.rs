@@ -209,6 +209,11 @@ pub struct OpenCall {
 }
 
 impl OpenCall {
+    /// The call is no record of its own: what comes of it will tell of it.
+    pub fn fold(mut self) {
+        self.open = None;
+    }
+
     /// The answer is there. Write it down before it is delivered. Never blocks.
     pub fn answered(mut self, outcome: &Outcome, bytes_down: u64) {
         self.write(outcome, bytes_down);
