@@ -10,6 +10,7 @@ use serde::Deserialize;
 use wire::{DEFAULT_GUARD_PORT, DEFAULT_HOUDINI_PORT, Name};
 
 use crate::cli::{LogFormat, RunArgs};
+use crate::rules::{Policy, PolicyError};
 use crate::upstream::{Upstream, UpstreamError};
 
 /// Everything the guard can be told, checked.
@@ -31,10 +32,25 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The operating system's user that must own an upstream's port, if it was said.
     pub upstream_user: Option<String>,
+    /// The policy file; without one there are the built-in roles.
+    pub policy: Option<PathBuf>,
     /// Bounds.
     pub limits: Limits,
     /// The audit log.
     pub audit: AuditConfig,
+}
+
+impl Config {
+    /// Reads the policy.
+    ///
+    /// # Errors
+    /// [`PolicyError`] for the first thing in the file that is not right.
+    pub fn load_policy(&self) -> Result<Policy, PolicyError> {
+        match &self.policy {
+            Some(path) => Policy::load(path),
+            None => Ok(Policy::built_in()),
+        }
+    }
 }
 
 /// Bounds on what others can make the guard do.
@@ -136,6 +152,7 @@ struct RawConfig {
     drain_timeout: Option<RawDuration>,
     allow_remote_upstream: Vec<String>,
     upstream_user: Option<String>,
+    policy: Option<PathBuf>,
     limits: RawLimits,
     audit: RawAudit,
 }
@@ -214,7 +231,16 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 /// [`ConfigError`] for the first thing that is not right.
 pub fn resolve(args: &RunArgs) -> Result<Config, ConfigError> {
     let raw = match &args.config {
-        Some(path) => read(path)?,
+        Some(path) => {
+            let mut raw = read(path)?;
+            // Said in the file, it is beside the file: a service has no useful folder.
+            let folder = path.parent();
+            raw.policy = raw.policy.map(|policy| match folder {
+                Some(folder) => folder.join(policy),
+                None => policy,
+            });
+            raw
+        }
         None => RawConfig::default(),
     };
     merge(raw, args)
@@ -285,6 +311,7 @@ fn merge(raw: RawConfig, args: &RunArgs) -> Result<Config, ConfigError> {
             MONTH,
         )?,
         upstream_user: raw.upstream_user,
+        policy: args.policy.clone().or(raw.policy),
         limits: limits(&raw.limits)?,
         audit: audit(&raw.audit)?,
     })

@@ -105,7 +105,9 @@ async fn admit(
     // From here on the limits on sessions bound it.
     drop(turn);
     let wanted = hello.upstream.as_ref();
-    let permit = policy::authorize(peer, token, wanted, registration, trust, &config).await?;
+    let rules = &guard.rules;
+    let permit =
+        policy::authorize(peer, token, wanted, registration, trust, rules, &config).await?;
     attempt.permitted(&permit);
     attempt.check_writable()?;
     let up = upstream::connect(&permit).await?;

@@ -20,6 +20,7 @@ use crate::audit::{Audit, AuditError};
 use crate::config::{Config, ConfigError};
 use crate::follow::Replica;
 use crate::ports;
+use crate::rules::PolicyError;
 use crate::tls;
 use crate::trust::Trust;
 use crate::upstream::{Connection, Houdini, connect_to_probe};
@@ -35,6 +36,9 @@ pub enum StartError {
     /// The configuration is not right.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The policy is not right.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -76,6 +80,7 @@ impl StartError {
     pub fn hint(&self) -> String {
         match self {
             Self::Config(error) => error.hint(),
+            Self::Policy(error) => error.hint(),
             Self::State(error) => error.hint(),
             Self::Store(_) => "see docs/operations.md: restoring a backup".into(),
             Self::Audit(AuditError::Locked { .. }) => {
