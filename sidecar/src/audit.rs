@@ -361,6 +361,13 @@ impl OpenSession {
         SessionCalls::new(queue, redactor, &session, &identity, &role)
     }
 
+    /// Why the guard ends it, where there is more to say than the reason.
+    pub fn note(&mut self, why: String) {
+        if let Some(record) = &mut self.record {
+            record.sentence = Some(why);
+        }
+    }
+
     /// Writes the end of the session.
     pub fn closed(mut self, end: End) {
         self.write(end);

@@ -37,6 +37,12 @@ pub enum Command {
     },
     /// Read, search and verify the audit logs; while the guard runs, or a copy elsewhere
     Audit(AuditArgs),
+    /// Look at the policy: what each role may ask of Houdini
+    Policy {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Join the authority of another guard, with an invite for guard/NAME
     Join(JoinArgs),
 }
@@ -50,6 +56,54 @@ pub enum ConfigCommand {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+}
+
+/// What can be done with a policy.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Say whether a policy file is right, and what its roles promise
+    Check {
+        /// The policy file [default: the built-in roles]
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+    },
+    /// Say request by request what a role does with an expression
+    ///
+    /// Exits with 0 when all of it is allowed, 1 when something is denied or not known, 2
+    /// when the question makes no sense.
+    Explain(ExplainArgs),
+    /// Hold a policy against a file of cases
+    ///
+    /// Exits with 0 when all are as expected, 1 when one is not, 2 when they cannot be run.
+    Test {
+        /// The cases, in TOML
+        #[arg(value_name = "CASES")]
+        cases: PathBuf,
+
+        /// The policy file [default: the built-in roles]
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+    },
+}
+
+/// What explaining takes.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// What a script would write, such as 'hou.node("/obj/a").destroy()'
+    #[arg(value_name = "EXPRESSION")]
+    pub expression: String,
+
+    /// The role to look at
+    #[arg(long, value_name = "ROLE")]
+    pub role: String,
+
+    /// The policy file [default: the built-in roles]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `hrpyc-guard` takes when it guards. Each has a place in the configuration file
@@ -81,6 +135,10 @@ pub struct RunArgs {
     /// A configuration file in TOML
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// The policy file, with the roles of this studio [default: the built-in roles]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
 
     /// The name of this guard, used at its first start [default: this machine's name]
     #[arg(long, value_name = "NAME")]

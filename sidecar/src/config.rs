@@ -13,6 +13,7 @@ use wire::{DEFAULT_GUARD_PORT, DEFAULT_HOUDINI_PORT, Name};
 
 use crate::cli::{LogFormat, RunArgs};
 use crate::ports::OwnerRule;
+use crate::rules::{Policy, PolicyError};
 use crate::upstream::{Upstream, UpstreamError};
 use audit::RawAudit;
 pub use audit::{AuditConfig, HeadsTo, WhenFull};
@@ -36,10 +37,25 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Whose an upstream's port must be.
     pub upstream_owner: OwnerRule,
+    /// The policy file; without one there are the built-in roles.
+    pub policy: Option<PathBuf>,
     /// Bounds.
     pub limits: Limits,
     /// The audit log.
     pub audit: AuditConfig,
+}
+
+impl Config {
+    /// Reads the policy.
+    ///
+    /// # Errors
+    /// [`PolicyError`] for the first thing in the file that is not right.
+    pub fn load_policy(&self) -> Result<Policy, PolicyError> {
+        match &self.policy {
+            Some(path) => Policy::load(path),
+            None => Ok(Policy::built_in()),
+        }
+    }
 }
 
 /// Bounds on what others can make the guard do.
@@ -134,6 +150,7 @@ struct RawConfig {
     allow_remote_upstream: Vec<String>,
     upstream_user: Option<String>,
     refuse_own_user: bool,
+    policy: Option<PathBuf>,
     limits: RawLimits,
     audit: RawAudit,
 }
@@ -205,7 +222,16 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 /// [`ConfigError`] for the first thing that is not right.
 pub fn resolve(args: &RunArgs) -> Result<Config, ConfigError> {
     let raw = match &args.config {
-        Some(path) => read(path)?,
+        Some(path) => {
+            let mut raw = read(path)?;
+            // Said in the file, it is beside the file: a service has no useful folder.
+            let folder = path.parent();
+            raw.policy = raw.policy.map(|policy| match folder {
+                Some(folder) => folder.join(policy),
+                None => policy,
+            });
+            raw
+        }
         None => RawConfig::default(),
     };
     merge(raw, args)
@@ -279,6 +305,7 @@ fn merge(raw: RawConfig, args: &RunArgs) -> Result<Config, ConfigError> {
             user: raw.upstream_user,
             refuse_own: raw.refuse_own_user || args.refuse_own_user,
         },
+        policy: args.policy.clone().or(raw.policy),
         limits: limits(&raw.limits)?,
         audit: raw.audit.resolve()?,
     })

@@ -9,10 +9,11 @@ use crate::audit::Audit;
 use crate::config::Config;
 use crate::limits::{Gate, Renewals};
 use crate::ports;
+use crate::rules::{Live, Policy};
 use crate::sessions::Sessions;
 use crate::tls::TlsSettings;
 use crate::trust::Trust;
-use crate::upstream::{Connection, Houdini};
+use crate::upstream::{Connection, Families, Houdini};
 
 /// How long an answer about a port's owner is good for.
 const OWNER_KNOWN: Duration = Duration::from_secs(5);
@@ -30,6 +31,10 @@ pub struct Guard {
     pub renewals: Renewals,
     /// The audit log.
     pub audit: Arc<Audit>,
+    /// The policy in force.
+    pub rules: Arc<Live>,
+    /// Which rpyc each Houdini speaks.
+    pub families: Families,
     config: RwLock<Arc<Config>>,
     tls: RwLock<Arc<TlsSettings>>,
     draining: AtomicBool,
@@ -38,13 +43,21 @@ pub struct Guard {
 
 impl Guard {
     /// A guard with no sessions yet.
-    pub fn new(trust: Arc<Trust>, audit: Arc<Audit>, config: Config, tls: TlsSettings) -> Self {
+    pub fn new(
+        trust: Arc<Trust>,
+        audit: Arc<Audit>,
+        policy: Policy,
+        config: Config,
+        tls: TlsSettings,
+    ) -> Self {
         Self {
             trust,
             sessions: Arc::default(),
             gate: Gate::default(),
             renewals: Renewals::default(),
             audit,
+            rules: Arc::new(Live::new(policy)),
+            families: Families::default(),
             config: RwLock::new(Arc::new(config)),
             tls: RwLock::new(Arc::new(tls)),
             draining: AtomicBool::new(false),
@@ -72,6 +85,13 @@ impl Guard {
     pub fn reconfigure(&self, config: Config) {
         self.audit.reconfigure(config.audit.clone());
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// Puts a new policy into force, for live sessions as well. Says how many of them were
+    /// ended, because their role is gone.
+    pub fn repolice(&self, policy: Policy) -> usize {
+        self.rules.replace(policy);
+        self.sessions.follow_policy(&self.rules.policy())
     }
 
     /// Puts new TLS settings into force for connections to come.

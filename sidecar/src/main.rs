@@ -1,5 +1,7 @@
 //! `hrpyc-guard`: see `hrpyc-guard --help`.
 
+mod policy_command;
+
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +21,10 @@ fn main() -> ExitCode {
         }) => check(&config),
         Some(Command::Join(args)) => join(&args),
         Some(Command::Audit(args)) => audit(&args),
+        Some(Command::Policy { command }) => match policy_command::run(&command) {
+            Ok(exit) => return exit,
+            Err(failure) => Err(failure),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -77,6 +83,13 @@ fn check(path: &std::path::Path) -> Result<(), Failure> {
         println!("  upstream     {upstream}");
     }
     println!("  state        {}", config.state_dir.display());
+    let policy = config
+        .load_policy()
+        .map_err(|error| Failure::new(&error, error.hint()))?;
+    if let Some(path) = &config.policy {
+        let roles: Vec<&str> = policy.roles().map(|role| role.as_str()).collect();
+        println!("  policy       {} ({})", path.display(), roles.join(", "));
+    }
     Ok(())
 }
 

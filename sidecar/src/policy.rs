@@ -13,33 +13,11 @@ use crate::config::Config;
 use crate::denial::Denial;
 use crate::identity::{VerifiedPeer, day_and_time};
 use crate::ports::OwnerRule;
-use crate::sessions::Registration;
+use crate::rules::{Inspect, Live, Policy, Role};
+use crate::sessions::{Registration, Subject, Terms};
 use crate::token::VerifiedToken;
 use crate::trust::Trust;
 use crate::upstream::Houdini;
-
-/// What a role allows. A role that is not in here lets nobody in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Everything that Houdini's user may do.
-    Full,
-}
-
-impl Role {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "full" => Some(Self::Full),
-            _ => None,
-        }
-    }
-
-    /// The name in grants, tokens and the audit.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-        }
-    }
-}
 
 /// The right to one session with one Houdini. It holds the session's registration, so that
 /// a revocation finds it from before the grant was looked at until the session has ended.
@@ -50,6 +28,7 @@ pub struct Permit {
     peer: VerifiedPeer,
     token: VerifiedToken,
     role: Role,
+    rules: Arc<Live>,
     houdini: Houdini,
     access_until: Option<Zoned>,
     upstream_timeout: Duration,
@@ -71,8 +50,13 @@ impl Permit {
     }
 
     /// In which role.
-    pub fn role(&self) -> Role {
-        self.role
+    pub fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// The policy in force, by which the session's requests are judged.
+    pub fn rules(&self) -> &Arc<Live> {
+        &self.rules
     }
 
     /// Which Houdini may be dialled.
@@ -129,6 +113,7 @@ pub async fn authorize(
     wanted: Option<&Wanted>,
     mut registration: Registration,
     trust: &Arc<Trust>,
+    rules: &Arc<Live>,
     config: &Config,
 ) -> Result<Permit, Denial> {
     let leaf = peer.leaf();
@@ -140,15 +125,25 @@ pub async fn authorize(
         let _ = tokio::task::spawn_blocking(move || trust.rolled_back(seen)).await;
     }
     let grant = live_grant(peer.identity(), &standing, Timestamp::now())?;
-    let role = role(grant, &token)?;
+    let role = role(grant, &token, &rules.policy())?;
     from_allowed_address(grant, registration.address())?;
     let houdini = choose(wanted, grant, config)?;
     let access_until = grant.access_until.clone();
-    registration.set_terms(&houdini, access_until.as_ref().map(Zoned::timestamp));
+    registration.set_terms(Terms {
+        houdini: houdini.clone(),
+        granted: grant.role.clone(),
+        role: role.clone(),
+        access_until: access_until.as_ref().map(Zoned::timestamp),
+    });
+    // A policy that was replaced in between did not find this session in the registry.
+    if !still_holds(&role, &rules.policy()) {
+        return Err(unknown(role.as_str()));
+    }
     Ok(Permit {
         peer,
         token,
         role,
+        rules: rules.clone(),
         houdini,
         access_until,
         upstream_timeout: config.limits.upstream_timeout,
@@ -233,18 +228,30 @@ pub fn live_grant<'a>(
     }
 }
 
-/// The role is what token and grant agree on; a role that this guard does not know, in
-/// either, lets nobody in.
-fn role(grant: &Grant, token: &VerifiedToken) -> Result<Role, Denial> {
-    let unknown = |text: &str| {
-        Denial::new(
-            Code::RoleUnknown,
-            format!("This guard knows no role {text:?}; it never takes one for another."),
-            "Ask your IT team: the guard may be older than the authority.",
-        )
-    };
-    Role::parse(token.role()).ok_or_else(|| unknown(token.role()))?;
-    Role::parse(&grant.role).ok_or_else(|| unknown(&grant.role))
+/// The role that token and grant agree on: neither makes of the other's narrow role a full
+/// one, and between two narrow ones the grant is the live word. A role that the policy does
+/// not know, in either, lets nobody in.
+fn role(grant: &Grant, token: &VerifiedToken, policy: &Policy) -> Result<Role, Denial> {
+    let known = |name: &str| policy.role(name).ok_or_else(|| unknown(name));
+    let (stated, granted) = (known(token.role())?, known(&grant.role)?);
+    Ok(if granted.is_full() { stated } else { granted })
+}
+
+fn unknown(name: &str) -> Denial {
+    Denial::new(
+        Code::RoleUnknown,
+        format!("This guard knows no role {name:?}; it never takes one for another."),
+        "Ask your IT team: the role may be missing in the guard's policy file, or the guard older than the authority.",
+    )
+}
+
+/// May a session that began in `role` go on under `policy`? Its rules may have changed: the
+/// next request is judged by them. The role may not be gone, and who streams through
+/// unjudged may not have become somebody to be judged.
+pub fn still_holds(role: &Role, policy: &Policy) -> bool {
+    policy
+        .role(role.as_str())
+        .is_some_and(|now| role.inspect() == Inspect::Enforce || now.inspect() != Inspect::Enforce)
 }
 
 fn from_allowed_address(grant: &Grant, address: IpAddr) -> Result<(), Denial> {
@@ -303,18 +310,18 @@ fn choose(wanted: Option<&Wanted>, grant: &Grant, config: &Config) -> Result<Hou
 /// whenever the store has changed.
 pub fn still_permitted(
     standing: &Standing,
-    identity: &Identity,
-    address: IpAddr,
-    houdini: Option<&Houdini>,
+    subject: &Subject,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Code> {
-    let grant = live_grant(identity, standing, now).map_err(|denial| match denial.code {
-        Code::AccessEnded => Code::SessionEnded,
-        _ => Code::SessionRevoked,
-    })?;
-    let fits = Role::parse(&grant.role).is_some()
-        && from_allowed_address(grant, address).is_ok()
-        && houdini.is_none_or(|houdini| houdini.is_in(&grant.upstreams));
+    let grant =
+        live_grant(&subject.identity, standing, now).map_err(|denial| match denial.code {
+            Code::AccessEnded => Code::SessionEnded,
+            _ => Code::SessionRevoked,
+        })?;
+    let fits = from_allowed_address(grant, subject.address).is_ok()
+        && subject.terms.as_ref().is_none_or(|terms| {
+            terms.granted == grant.role && terms.houdini.is_in(&grant.upstreams)
+        });
     if fits {
         Ok(grant.access_until.as_ref().map(Zoned::timestamp))
     } else {

@@ -73,9 +73,8 @@ where
         down: Direction::default(),
         first: None,
     };
-    let poll = |cx: &mut Context<'_>, traffic: &mut Traffic| {
-        copy.poll(cx, client, upstream, traffic)
-    };
+    let poll =
+        |cx: &mut Context<'_>, traffic: &mut Traffic| copy.poll(cx, client, upstream, traffic);
     match until_over(poll, traffic, idle, ended).await {
         Over::Done => copy.first.unwrap_or(End::UpstreamLost),
         Over::Idle => End::Cut(Code::SessionIdle),

@@ -20,6 +20,7 @@ use crate::cli::RunArgs;
 use crate::config::{self, Config};
 use crate::guard::Guard;
 use crate::limits::UNPROVEN;
+use crate::rules::{Mode, Policy};
 use crate::service::{self, News};
 use crate::signals::{Signal, Signals};
 use crate::start::{self, Opened, StartError};
@@ -42,6 +43,7 @@ const CLOSING: Duration = Duration::from_secs(30);
 /// # Errors
 /// [`StartError`] when it cannot begin to guard.
 pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
+    let policy = config.load_policy()?;
     let opened = Arc::new(start::open(&config)?);
     let _lock: File = audit::lock_directory(&config.state_dir)?;
     let key = AuditKey::load(&config.state_dir)?;
@@ -54,7 +56,8 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
     let reached = start::remember_address(&opened, &config, listening.port())?;
     raise_descriptor_limit(config.limits.sessions);
 
-    let guard = Arc::new(Guard::new(trust, audit, config.clone(), tls));
+    let guard = Arc::new(Guard::new(trust, audit, policy, config.clone(), tls));
+    warn_of_roles(&guard.rules.policy());
     let watching = watch::spawn(guard.trust.clone(), &guard.sessions)?;
     let stop = CancellationToken::new();
     let connections = TaskTracker::new();
@@ -232,7 +235,38 @@ fn reload(guard: &Guard, opened: &Opened, args: &RunArgs) {
             );
         }
     }
+    reload_policy(guard);
     refresh_tls(guard, opened);
+}
+
+/// A policy that is not right leaves the old one in force.
+fn reload_policy(guard: &Guard) {
+    match guard.config().load_policy() {
+        Ok(policy) => {
+            warn_of_roles(&policy);
+            let ended = guard.repolice(policy);
+            tracing::info!(
+                generation = guard.rules.generation(),
+                ended,
+                "the policy was read anew: it holds for live sessions from their next request on; those whose role is gone were ended"
+            );
+        }
+        Err(error) => {
+            tracing::error!(
+                "THE NEW POLICY IS NOT USED, the old one stays in force: {error}; hint: {}",
+                error.hint()
+            );
+        }
+    }
+}
+
+fn warn_of_roles(policy: &Policy) {
+    for role in policy.roles().filter(|role| role.mode() == Mode::Shadow) {
+        tracing::warn!(
+            role = role.as_str(),
+            "this role is in shadow mode: whoever has it may do everything, and what would be denied is only reported"
+        );
+    }
 }
 
 fn refresh_tls(guard: &Guard, opened: &Opened) {

@@ -14,6 +14,8 @@ use crate::config::Limits;
 use crate::denial::Denial;
 use crate::identity::VerifiedPeer;
 use crate::limits::AddressKey;
+use crate::policy::still_holds;
+use crate::rules::{Policy, Role};
 use crate::token::VerifiedToken;
 use crate::upstream::Houdini;
 
@@ -51,8 +53,21 @@ pub struct Subject {
     pub generation: u64,
     /// From where.
     pub address: IpAddr,
-    /// To which Houdini; not known until the grant has been looked at.
-    pub houdini: Option<Houdini>,
+    /// On which terms; not known until the grant has been looked at.
+    pub terms: Option<Terms>,
+}
+
+/// What the grant said.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// The Houdini that may be reached.
+    pub houdini: Houdini,
+    /// The role in the grant.
+    pub granted: String,
+    /// The role of the session, which the token may have narrowed.
+    pub role: Role,
+    /// When access ends, if it does.
+    pub access_until: Option<Timestamp>,
 }
 
 impl Sessions {
@@ -122,7 +137,7 @@ impl Sessions {
             token: token.id().to_owned(),
             generation: token.generation(),
             address,
-            houdini: None,
+            terms: None,
         };
         inner.entries.insert(
             id,
@@ -173,6 +188,17 @@ impl Sessions {
         }
     }
 
+    /// Ends the sessions that a new policy leaves without their role, and says how many.
+    pub fn follow_policy(&self, policy: &Policy) -> usize {
+        let lost = |entry: &&Entry| {
+            let terms = entry.subject.terms.as_ref();
+            terms.is_some_and(|terms| !still_holds(&terms.role, policy))
+        };
+        let inner = self.lock();
+        let lost = inner.entries.values().filter(lost);
+        lost.map(|entry| end(entry, Code::SessionChanged)).count()
+    }
+
     /// Ends all sessions.
     pub fn end_all(&self, code: Code) {
         self.lock()
@@ -211,10 +237,10 @@ impl Registration {
     }
 
     /// Writes down what the grant said.
-    pub fn set_terms(&mut self, houdini: &Houdini, access_until: Option<Timestamp>) {
+    pub fn set_terms(&mut self, terms: Terms) {
         if let Some(entry) = self.sessions.lock().entries.get_mut(&self.id) {
-            entry.subject.houdini = Some(houdini.clone());
-            entry.access_until = access_until;
+            entry.access_until = terms.access_until;
+            entry.subject.terms = Some(terms);
         }
     }
 

@@ -10,8 +10,7 @@ use std::time::Duration;
 use certs::{Authority, Member, State, StateError};
 use jiff::Timestamp;
 use jsonwebtoken::DecodingKey;
-use rpyc::probe::{Probe, Verdict};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rpyc::probe::Verdict;
 use tokio::time::timeout;
 use wire::Name;
 use wire::leaf::Fingerprint;
@@ -20,9 +19,10 @@ use crate::audit::{Audit, AuditError};
 use crate::config::{Config, ConfigError};
 use crate::follow::Replica;
 use crate::ports::{self, OwnerRule};
+use crate::rules::PolicyError;
 use crate::tls;
 use crate::trust::Trust;
-use crate::upstream::{Connection, Houdini, connect_to_probe};
+use crate::upstream::{Houdini, ask, connect_to_probe};
 
 /// How long a Houdini may take to accept, and then to answer, a probe.
 const PROBE_TIME: Duration = Duration::from_millis(750);
@@ -35,6 +35,9 @@ pub enum StartError {
     /// The configuration is not right.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The policy is not right.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -76,6 +79,7 @@ impl StartError {
     pub fn hint(&self) -> String {
         match self {
             Self::Config(error) => error.hint(),
+            Self::Policy(error) => error.hint(),
             Self::State(error) => error.hint(),
             Self::Store(_) => "see docs/operations.md: restoring a backup".into(),
             Self::Audit(AuditError::Locked { .. }) => {
@@ -379,20 +383,5 @@ async fn describe(houdini: &Houdini, rule: &OwnerRule) -> String {
     match owner {
         Some(owner) => format!("{answer}; it runs as {owner}"),
         None => answer,
-    }
-}
-
-async fn ask(stream: &mut Connection) -> std::io::Result<Option<Verdict>> {
-    let mut probe = Probe::new();
-    stream.write_all(probe.to_send()).await?;
-    let mut buffer = [0; 1024];
-    loop {
-        let count = stream.read(&mut buffer).await?;
-        if count == 0 {
-            return Ok(None);
-        }
-        if let Some(verdict) = probe.feed(&buffer[..count]) {
-            return Ok(Some(verdict));
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Houdini's end: which addresses are configured, and the only way to dial one.
 
 mod dial;
+mod family;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use wire::hello::Wanted;
 
 pub use dial::{Connection, connect, connect_to_probe};
+pub use family::{Families, ask};
 
 /// One configured upstream: a Houdini, or a range of ports on which several may listen.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -87,15 +87,8 @@ fn look(
             let standing = trust
                 .store
                 .standing(&subject.identity, &subject.serial, Some(token))?;
-            let judgement = still_permitted(
-                &standing,
-                &subject.identity,
-                subject.address,
-                subject.houdini.as_ref(),
-                Timestamp::now(),
-            );
-            sessions.judge(id, judgement);
-            incomplete |= subject.houdini.is_none();
+            sessions.judge(id, still_permitted(&standing, &subject, Timestamp::now()));
+            incomplete |= subject.terms.is_none();
         }
     }
     Ok((sequence, incomplete))

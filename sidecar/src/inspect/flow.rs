@@ -113,8 +113,12 @@ impl Flow {
                     Ok(went_on) => moved |= went_on,
                     Err(stop) => {
                         // What was understood before it still gets away.
-                        let _ = self.up.write(cx, houdini, &mut self.out.to_houdini, &mut traffic.up);
-                        let _ = self.down.write(cx, client, &mut self.out.to_client, &mut traffic.down);
+                        let _ =
+                            self.up
+                                .write(cx, houdini, &mut self.out.to_houdini, &mut traffic.up);
+                        let _ =
+                            self.down
+                                .write(cx, client, &mut self.out.to_client, &mut traffic.down);
                         self.stop = Some(stop);
                         return Poll::Ready(());
                     }

@@ -51,7 +51,10 @@ impl Stop {
     }
 
     fn of(side: Side, why: impl std::fmt::Display) -> Self {
-        Self::new(format_args!("{} sent something else than rpyc: {why}", end(side)))
+        Self::new(format_args!(
+            "{} sent something else than rpyc: {why}",
+            end(side)
+        ))
     }
 }
 
@@ -203,7 +206,12 @@ impl Inspector {
     ///
     /// # Errors
     /// [`Stop`]: the session must end.
-    pub(super) fn pump(&mut self, from: Side, lane: &mut Lane, out: &mut Out) -> Result<Want, Stop> {
+    pub(super) fn pump(
+        &mut self,
+        from: Side,
+        lane: &mut Lane,
+        out: &mut Out,
+    ) -> Result<Want, Stop> {
         let stop = |error: FrameError| Stop::of(from, error);
         loop {
             if self.state.slot.is_none() && !lane.is_empty() {
@@ -237,7 +245,9 @@ impl Inspector {
             Ok(payload) => payload,
             // Under a full role nothing is too great; only its head is looked at.
             Err(FrameError::Bomb | FrameError::TooBig(_)) if self.state.bench.is_none() => {
-                let head = view.head().ok_or_else(|| Stop::of(from, FrameError::NoHead))?;
+                let head = view
+                    .head()
+                    .ok_or_else(|| Stop::of(from, FrameError::NoHead))?;
                 self.state.unread(from, head, size)?;
                 out.pass(from.other(), whole.into_bytes());
                 return Ok(());
@@ -326,15 +336,22 @@ impl State {
     ) -> Result<Fate, Stop> {
         let head = message.head();
         self.speaks(from, &head)?;
-        if from == Side::Client && !matches!(message.body, Body::Request(_)) && self.own.remove(&message.seq) {
+        if from == Side::Client
+            && !matches!(message.body, Body::Request(_))
+            && self.own.remove(&message.seq)
+        {
             return Ok(Fate::Drop);
         }
         // The conversation is followed in one dialect, the client's.
         let family = self.client_family.unwrap_or(message.family);
         let message = Message { family, ..message };
         match (&message.body, from) {
-            (Body::Request(request), Side::Client) => self.script_asks(&message, request, size, out),
-            (Body::Request(request), Side::Server) => self.houdini_asks(&message, request, size, out),
+            (Body::Request(request), Side::Client) => {
+                self.script_asks(&message, request, size, out)
+            }
+            (Body::Request(request), Side::Server) => {
+                self.houdini_asks(&message, request, size, out)
+            }
             _ => self.answer(from, &message, size),
         }
     }
@@ -357,8 +374,8 @@ impl State {
             .drops()
             .is_some_and(|drops| drops.last && drops.open_requests > 0);
         let weight = asked.weight();
-        let mut call = (weight != Weight::Housekeeping)
-            .then(|| new_call(Direction::ToHoudini, &asked, size));
+        let mut call =
+            (weight != Weight::Housekeeping).then(|| new_call(Direction::ToHoudini, &asked, size));
         if let Some(call) = &mut call {
             self.put_arguments(Side::Client, message.seq, request, call);
         }
@@ -381,7 +398,8 @@ impl State {
             // The id could mean another object by the time an open request is looked at.
             if early_drop {
                 self.conversation.withdraw(Side::Client, message);
-                out.to_client.extend_from_slice(&none_frame(self.client_head(message)));
+                out.to_client
+                    .extend_from_slice(&none_frame(self.client_head(message)));
                 return Ok(Fate::Drop);
             }
             if let Verdict::WouldDeny { rule, .. } = &judged.verdict {
@@ -425,7 +443,8 @@ impl State {
             self.conversation.withdraw(Side::Server, message);
             let mut head = message.head();
             head.family = self.houdini_family.unwrap_or(head.family);
-            out.to_houdini.extend_from_slice(&refuses_houdini(head, why));
+            out.to_houdini
+                .extend_from_slice(&refuses_houdini(head, why));
             if let Some(slot) = self.slot.take() {
                 let denied = Outcome::Denied("reverse-calls".into());
                 slot.write(call, &denied, std::time::Duration::ZERO, 0);
@@ -457,14 +476,17 @@ impl State {
         let open = self.open.remove(&(from.other(), message.seq));
         if let Some(open) = open {
             if let (Some(bench), Some(asked)) = (&mut self.bench, &open.asked) {
-                let gone = open.drops.as_ref().is_some_and(|(name, type_id, object_id)| {
-                    let id = ObjectId {
-                        name,
-                        type_id: *type_id,
-                        object_id: *object_id,
-                    };
-                    self.conversation.object(Side::Server, &id).is_none()
-                });
+                let gone = open
+                    .drops
+                    .as_ref()
+                    .is_some_and(|(name, type_id, object_id)| {
+                        let id = ObjectId {
+                            name,
+                            type_id: *type_id,
+                            object_id: *object_id,
+                        };
+                        self.conversation.object(Side::Server, &id).is_none()
+                    });
                 bench.answered(asked, message, gone);
             }
             settle(open, &answered, size);
@@ -490,7 +512,11 @@ impl State {
             };
             let body = Body::Exception(raised);
             let family = self.client_family.unwrap_or(message.family);
-            return Ok(Fate::Instead(encoded(&Message { body, family, ..*message })));
+            return Ok(Fate::Instead(encoded(&Message {
+                body,
+                family,
+                ..*message
+            })));
         }
         Ok(self.forwarded(from, message))
     }
@@ -657,7 +683,9 @@ impl State {
         match request {
             Request::Call { args, kwargs, .. } | Request::CallAttr { args, kwargs, .. } => {
                 args.iter().for_each(|value| put(None, &value));
-                kwargs.iter().for_each(|(name, value)| put(Some(name), &value));
+                kwargs
+                    .iter()
+                    .for_each(|(name, value)| put(Some(name), &value));
             }
             Request::SetAttr { value, .. } => put(None, value),
             Request::Cmp { other, .. } => put(None, other),
@@ -674,7 +702,11 @@ impl State {
             &shown.method,
             &mut shown.arguments,
         );
-        if shown.arguments.iter().any(|argument| argument.value.contains(MARKER)) {
+        if shown
+            .arguments
+            .iter()
+            .any(|argument| argument.value.contains(MARKER))
+        {
             self.conversation.hide_arguments(asker, seq);
         }
     }

@@ -137,6 +137,16 @@ enum Access {
     Operator,
 }
 
+/// A member that is asked for.
+struct Asked<'a> {
+    path: &'a str,
+    /// The reason for which it is in the lists, where it is.
+    listed: Option<&'a str>,
+    /// The rule of the floor that allows it in every narrow role, where one does.
+    floor: Option<&'a str>,
+    access: Access,
+}
+
 /// The rulings of one session, found by the number of the thing.
 #[derive(Debug, Default)]
 struct Kept {
@@ -519,14 +529,17 @@ impl Bench<'_> {
         };
         let known = Catalogue::get().entry(class);
         let listed = known.is_some_and(|entry| entry.kind == EntryKind::New);
+        let asked = Asked {
+            path: class,
+            listed: listed.then_some("math"),
+            floor: None,
+            access: Access::Call,
+        };
         self.apply(
-            class,
-            listed.then_some("math"),
-            None,
+            &asked,
             |pattern| pattern.matches(module, Some(name)),
             |pattern| pattern.denies(module, Some(name)),
             |pattern| pattern.is_literal() || pattern.module() != "hou" || listed,
-            Access::Call,
         )
     }
 
@@ -580,28 +593,34 @@ impl Bench<'_> {
             all.take(if is_module { 1 } else { usize::MAX })
         };
         let path = format!("{class}.{name}");
+        let asked = Asked {
+            path: &path,
+            listed: in_lists.then_some(reason),
+            floor: builtin.then_some("floor/containers"),
+            access,
+        };
         self.apply(
-            &path,
-            in_lists.then_some(reason),
-            builtin.then_some("floor/containers"),
+            &asked,
             |pattern| owners().any(|owner| pattern.matches(owner, Some(name))),
             |pattern| owners().any(|owner| pattern.denies(owner, Some(name))),
             |pattern| pattern.is_literal() || pattern.module() != "hou" || in_lists,
-            access,
         )
     }
 
     /// Denials first, then lists and rules that allow.
     fn apply(
         &self,
-        path: &str,
-        listed: Option<&str>,
-        floor: Option<&str>,
+        asked: &Asked<'_>,
         matches: impl Fn(&Pattern) -> bool,
         matches_denial: impl Fn(&Pattern) -> bool,
         may_allow: impl Fn(&Pattern) -> bool,
-        access: Access,
     ) -> Ruling {
+        let Asked {
+            path,
+            listed,
+            floor,
+            access,
+        } = *asked;
         let (mut denies, mut allows) = (Vec::new(), Vec::new());
         let mut allowed: Option<Arc<str>> = floor.map(Into::into);
         if let (true, Some(reason)) = (self.narrow.lists, listed) {

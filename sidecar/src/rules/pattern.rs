@@ -59,7 +59,7 @@ impl Pattern {
 
     /// As [`matches`](Self::matches), where a `*` stands for private names as well.
     pub(super) fn denies(&self, owner: &str, member: Option<&str>) -> bool {
-        self.each(owner, member, |part, name| matches_text(part, name))
+        self.each(owner, member, matches_text)
     }
 
     fn each(&self, owner: &str, member: Option<&str>, fits: fn(&str, &str) -> bool) -> bool {
