@@ -199,6 +199,13 @@ impl Conversation {
         Some(Known { object })
     }
 
+    /// Open requests that name an object of `owner`, also one that is being dropped: how long
+    /// a last `DEL` has to wait; see [`Dropped`].
+    pub fn open_requests(&self, owner: Side, id: &ObjectId<'_>) -> u32 {
+        let objects = &self.party_ref(owner).objects;
+        objects.search(id).map_or(0, |slot| objects.named(slot))
+    }
+
     /// Puts marks on an object, for as long as it may be the one with this id: what was
     /// forbidden stays so, by whatever way it comes again. `false` when it is unknown.
     pub fn mark(&mut self, owner: Side, id: &ObjectId<'_>, marks: u32) -> bool {
@@ -274,7 +281,8 @@ impl Conversation {
         now: u64,
     ) -> Result<Asked<'_>, Breach> {
         self.may_ask(from, seq)?;
-        if naming::method(request).len() > NAME_MAX {
+        let class = request.target().map_or(0, |id| id.name.len());
+        if naming::method(request).len().max(class) > NAME_MAX {
             return Err(Breach::LongName);
         }
         let (own, theirs) = match from {
@@ -283,9 +291,10 @@ impl Conversation {
         };
         let target = request.target().and_then(|id| theirs.find(&id));
         let known = target.and_then(|slot| theirs.get(slot));
-        let subject = naming::subject(request, known, &mut self.names);
+        let subject = naming::subject(from, request, known, &mut self.names);
         let mut text = Text::new();
         let args = Writer {
+            asker: from,
             text: &mut text,
             theirs,
             own,

@@ -22,8 +22,8 @@ pub struct Limits {
 impl Limits {
     /// For roles that may do everything: nothing that a real script sends comes near.
     pub const WIDE: Self = Self {
-        depth: 100,
-        items: 1 << 24,
+        depth: 64,
+        items: 1 << 22,
     };
     /// For narrow roles.
     pub const NARROW: Self = Self {
