@@ -169,7 +169,7 @@ impl Conversation {
         if let Kind::Request { handler } = head.kind {
             self.may_ask(from, head.seq)?;
             let open = Open::unread(handler, &mut self.names, size, now);
-            return Ok(Step::Asked(self.opened(from, head.seq, open, 0)?));
+            return Ok(Step::Asked(self.opened(from, head.seq, open)?));
         }
         let open = self.close(from, head.seq, head.kind == Kind::Reply)?;
         let answered = open.answered(from.other(), Outcome::Unread, size);
@@ -190,6 +190,13 @@ impl Conversation {
                 own.unsend(&id);
             }
         });
+    }
+
+    /// A request of `asker` that waits for its answer. Unlike the one that
+    /// [`see`](Self::see) gives, it can be looked at together with the objects that it names.
+    pub fn request(&self, asker: Side, seq: u64) -> Option<Asked<'_>> {
+        let open = self.party_ref(asker).open.get(&seq)?;
+        Some(Asked { asker, seq, open })
     }
 
     /// An object of `owner`, while the other side can name it.
@@ -322,7 +329,6 @@ impl Conversation {
             open.names(slot);
         }
 
-        let mut unknown = 0;
         let mut full = Ok(());
         let mut first = true;
         let names = &mut self.names;
@@ -336,7 +342,7 @@ impl Conversation {
                         theirs.name(slot);
                         open.names(slot);
                     }
-                    None => unknown += 1,
+                    None => open.unknown += 1,
                 },
                 Owner::Sender => {
                     full = full.and(passed(own, &id, open.callee(), names));
@@ -345,16 +351,10 @@ impl Conversation {
         };
         request.references(&mut on);
         full?;
-        self.opened(from, seq, open, unknown)
+        self.opened(from, seq, open)
     }
 
-    fn opened(
-        &mut self,
-        from: Side,
-        seq: u64,
-        open: Open,
-        unknown: usize,
-    ) -> Result<Asked<'_>, Breach> {
+    fn opened(&mut self, from: Side, seq: u64, open: Open) -> Result<Asked<'_>, Breach> {
         self.open_text += open.cost();
         self.within_text()?;
         let open = self
@@ -366,7 +366,6 @@ impl Conversation {
         Ok(Asked {
             asker: from,
             seq,
-            unknown,
             open,
         })
     }

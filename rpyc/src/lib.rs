@@ -42,8 +42,8 @@
 //!         };
 //!         match step {
 //!             // Here a request is judged, before it is sent on: `asked` has its class,
-//!             // method and expression, `message` its arguments, and
-//!             // `Conversation::object` tells how each of those was got. What is denied is
+//!             // method and expression (`Conversation::request` gives it again), `message` its
+//!             // arguments, and `Conversation::object` tells how each of those was got. What is denied is
 //!             // taken back with `Conversation::withdraw` and answered with
 //!             // `exception_frame(message.head(), ...)`.
 //!             Step::Asked(asked) => drop(asked),

@@ -112,7 +112,7 @@ fn followed(frames: &[(Sender, Vec<u8>)]) -> (Vec<Answered>, usize, Conversation
             Sender::Server => Side::Server,
         };
         match conversation.see(from, &message, payload.len(), index as u64) {
-            Ok(Step::Asked(asked)) => unknown += asked.unknown,
+            Ok(Step::Asked(asked)) => unknown += asked.unknown(),
             Ok(Step::Answered(answered)) => {
                 unknown += answered.unknown;
                 answers.push(answered);

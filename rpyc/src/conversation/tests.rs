@@ -82,7 +82,7 @@ impl Talk {
         match self.conversation.see(from, &message, payload.len(), 7)? {
             Step::Asked(asked) => Ok(Said::Asked {
                 expression: asked.expression().to_owned(),
-                unknown: asked.unknown,
+                unknown: asked.unknown(),
                 drops: asked.drops(),
             }),
             Step::Answered(answered) => Ok(Said::Answered(answered)),
@@ -391,6 +391,22 @@ fn drops_are_counted() {
     // Of an unknown object there is nothing to count.
     let said = talk.ask_as(Side::Client, seq + 1, DEL, &drop_args("module", 99, 5));
     assert_eq!(said.unwrap().unknown(), 1);
+}
+
+#[test]
+fn an_open_request_can_be_looked_at_with_its_objects() {
+    let mut talk = Talk::new();
+    talk.hou();
+    let seq = talk.ask(STR, &[theirs("module", 2)]);
+    let asked = talk.conversation.request(Side::Client, seq).unwrap();
+    let known = talk.conversation.object(Side::Server, &of("module", 2));
+    assert_eq!(
+        asked.expression(),
+        format!("str({})", known.unwrap().name())
+    );
+    assert!(talk.conversation.request(Side::Server, seq).is_none());
+    talk.answer(seq, none()).unwrap();
+    assert!(talk.conversation.request(Side::Client, seq).is_none());
 }
 
 #[test]
