@@ -169,7 +169,7 @@ impl Conversation {
         if let Kind::Request { handler } = head.kind {
             self.may_ask(from, head.seq)?;
             let open = Open::unread(handler, &mut self.names, size, now);
-            return Ok(Step::Asked(self.opened(from, head.seq, open, 0)?));
+            return Ok(Step::Asked(self.opened(from, head.seq, open)?));
         }
         let open = self.close(from, head.seq, head.kind == Kind::Reply)?;
         let answered = open.answered(from.other(), Outcome::Unread, size);
@@ -190,6 +190,13 @@ impl Conversation {
                 own.unsend(&id);
             }
         });
+    }
+
+    /// A request of `asker` that waits for its answer. Unlike the one that
+    /// [`see`](Self::see) gives, it can be looked at together with the objects that it names.
+    pub fn request(&self, asker: Side, seq: u64) -> Option<Asked<'_>> {
+        let open = self.party_ref(asker).open.get(&seq)?;
+        Some(Asked { asker, seq, open })
     }
 
     /// An object of `owner`, while the other side can name it.
@@ -224,6 +231,13 @@ impl Conversation {
     fn cost_of(&self, asker: Side, seq: u64) -> usize {
         let open = self.party_ref(asker).open.get(&seq);
         open.map_or(0, Open::cost)
+    }
+
+    /// Open requests that name an object of `owner`, also one that is being dropped: how long
+    /// a last `DEL` has to wait; see [`Dropped`].
+    pub fn open_requests(&self, owner: Side, id: &ObjectId<'_>) -> u32 {
+        let objects = &self.party_ref(owner).objects;
+        objects.search(id).map_or(0, |slot| objects.named(slot))
     }
 
     /// Puts marks on an object, for as long as it may be the one with this id: what was
@@ -301,7 +315,8 @@ impl Conversation {
         now: u64,
     ) -> Result<Asked<'_>, Breach> {
         self.may_ask(from, seq)?;
-        if naming::method(request).len() > NAME_MAX {
+        let class = request.target().map_or(0, |id| id.name.len());
+        if naming::method(request).len().max(class) > NAME_MAX {
             return Err(Breach::LongName);
         }
         let (own, theirs) = match from {
@@ -310,9 +325,10 @@ impl Conversation {
         };
         let target = request.target().and_then(|id| theirs.find(&id));
         let known = target.and_then(|slot| theirs.get(slot));
-        let subject = naming::subject(request, known, &mut self.names);
+        let subject = naming::subject(from, request, known, &mut self.names);
         let mut text = Text::new();
         let args = Writer {
+            asker: from,
             text: &mut text,
             theirs,
             own,
@@ -340,7 +356,6 @@ impl Conversation {
             open.names(slot);
         }
 
-        let mut unknown = 0;
         let mut full = Ok(());
         let mut first = true;
         let names = &mut self.names;
@@ -354,7 +369,7 @@ impl Conversation {
                         theirs.name(slot);
                         open.names(slot);
                     }
-                    None => unknown += 1,
+                    None => open.unknown += 1,
                 },
                 Owner::Sender => {
                     full = full.and(passed(own, &id, open.callee(), names));
@@ -363,16 +378,10 @@ impl Conversation {
         };
         request.references(&mut on);
         full?;
-        self.opened(from, seq, open, unknown)
+        self.opened(from, seq, open)
     }
 
-    fn opened(
-        &mut self,
-        from: Side,
-        seq: u64,
-        open: Open,
-        unknown: usize,
-    ) -> Result<Asked<'_>, Breach> {
+    fn opened(&mut self, from: Side, seq: u64, open: Open) -> Result<Asked<'_>, Breach> {
         self.open_text += open.cost();
         self.within_text()?;
         let open = self
@@ -384,7 +393,6 @@ impl Conversation {
         Ok(Asked {
             asker: from,
             seq,
-            unknown,
             open,
         })
     }

@@ -1,11 +1,87 @@
 //! The rpyc protocol, without I/O.
 //!
-//! What a proxy beside an rpyc connection has to know: where frames begin and end, which
-//! request waits for an answer, how to answer one so that the caller's Python raises an
-//! ordinary exception, and how to tell rpyc from what else may talk to a port.
+//! Two ways to look at a connection that passes:
 //!
-//! Facts name the rpyc source file that they come from; versions read are 4.1.0, 5.3.1 and
-//! 6.0.2.
+//! - **Heads only**, in constant memory, for one who forwards bytes as they come: an
+//!   [`Observer`] for each direction, [`Pending`] for what waits for an answer, a
+//!   [`Refuser`] or an [`exception_frame`] to answer in a server's place, [`sniff()`] and
+//!   [`Probe`] to tell rpyc from other protocols.
+//! - **Everything**, for one who judges and records: a [`FrameReader`] and an [`Inflater`] for
+//!   each direction give payloads, [`Message::read`] understands them, and one
+//!   [`Conversation`] for the connection says what each call is.
+//!
+//! ```
+//! use hrpyc_rpyc::brine::Limits;
+//! use hrpyc_rpyc::conversation::Limits as Room;
+//! use hrpyc_rpyc::{Conversation, FrameReader, Inflater, Message, Piece, Side, Step};
+//!
+//! /// One direction of a connection.
+//! struct Half {
+//!     from: Side,
+//!     frames: FrameReader,
+//!     inflater: Inflater,
+//! }
+//!
+//! /// Takes what was read from one end, and says what was done.
+//! fn follow(
+//!     half: &mut Half,
+//!     conversation: &mut Conversation,
+//!     mut bytes: &[u8],
+//!     now: u64,
+//! ) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+//!     let mut done = Vec::new();
+//!     while let Some(piece) = half.frames.next(&mut bytes)? {
+//!         let step = match piece {
+//!             Piece::Frame(frame) => {
+//!                 let payload = half.inflater.payload(&frame)?;
+//!                 let message = Message::read(payload, Limits::WIDE)?;
+//!                 conversation.see(half.from, &message, frame.wire_len(), now)?
+//!             }
+//!             // Only from `FrameReader::passing_bigger`.
+//!             Piece::Big { head, length } => conversation.see_head(half.from, head, length, now)?,
+//!         };
+//!         match step {
+//!             // Here a request is judged, before it is sent on: `asked` has its class,
+//!             // method and expression (`Conversation::request` gives it again), `message` its
+//!             // arguments, and `Conversation::object` tells how each of those was got. What is denied is
+//!             // taken back with `Conversation::withdraw` and answered with
+//!             // `exception_frame(message.head(), ...)`.
+//!             Step::Asked(asked) => drop(asked),
+//!             Step::Answered(call) if call.is_folded() => {}
+//!             Step::Answered(call) => done.push(call.expression),
+//!         }
+//!     }
+//!     Ok(done)
+//! }
+//!
+//! let half = |from| Half {
+//!     from,
+//!     frames: FrameReader::new(1 << 20),
+//!     inflater: Inflater::new(1 << 20),
+//! };
+//! let (mut client, mut server) = (half(Side::Client), half(Side::Server));
+//! let mut conversation = Conversation::new(Room::NARROW);
+//!
+//! // `(1, 0, (1, (1, ("hi",))))`: a ping; and the reply to it.
+//! let asked = b"\x00\x00\x00\x0c\x00\x12\x51\x50\x11\x51\x11\x51\x10\x08\x0bhi\n";
+//! let reply = b"\x00\x00\x00\x09\x00\x12\x52\x50\x11\x51\x08\x0bhi\n";
+//! assert!(follow(&mut client, &mut conversation, asked, 0)?.is_empty());
+//! assert!(follow(&mut server, &mut conversation, reply, 1)?.is_empty());
+//! assert_eq!(conversation.held(Side::Client), (0, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! All that stock clients and servers of 4.1.0, 4.1.5, 5.3.1 and 6.0.2 send is accepted, and
+//! little else of what rpyc would take. What is accepted means the same to rpyc, and is
+//! written back byte for byte. All memory is bounded by the limits that are given.
+//!
+//! To forward a message, write it anew with [`Message::write`] and [`frame::encode`], or, for
+//! a peer of the other family, with [`dialect::rewrite`]. To answer an `INSPECT` or to drop
+//! references in a peer's name, make a [`Message`]: numbers from [`conversation::SEQ_MAX`] on
+//! are never a peer's own.
+//!
+//! Facts name the rpyc source file that they come from; versions read are 4.1.0, 4.1.5, 5.3.1
+//! and 6.0.2.
 
 pub mod answering;
 pub mod brine;

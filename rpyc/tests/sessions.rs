@@ -9,9 +9,13 @@ use hrpyc_rpyc::conversation::{Answered, Limits as Room, Outcome, Weight};
 use hrpyc_rpyc::dialect;
 use hrpyc_rpyc::{Body, Conversation, Family, FrameReader, Inflater, Message, Piece, Side, Step};
 
-use support::{Sender, captures};
+use support::{Capture, Sender};
 
 const CAP: usize = 1 << 20;
+
+fn captures() -> Vec<Capture> {
+    support::captures(env!("CARGO_MANIFEST_DIR"))
+}
 
 /// The payload of each frame, in order.
 fn payloads(frames: &[(Sender, Vec<u8>)]) -> Vec<(Sender, Vec<u8>)> {
@@ -108,7 +112,7 @@ fn followed(frames: &[(Sender, Vec<u8>)]) -> (Vec<Answered>, usize, Conversation
             Sender::Server => Side::Server,
         };
         match conversation.see(from, &message, payload.len(), index as u64) {
-            Ok(Step::Asked(asked)) => unknown += asked.unknown,
+            Ok(Step::Asked(asked)) => unknown += asked.unknown(),
             Ok(Step::Answered(answered)) => {
                 unknown += answered.unknown;
                 answers.push(answered);

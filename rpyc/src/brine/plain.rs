@@ -25,7 +25,7 @@ impl<'a> Plain<'a> {
     /// Takes one value that was checked as a part of a greater one.
     pub(crate) fn take(tokens: &mut Tokens<'a>) -> Self {
         let start = tokens.0;
-        tokens.skip(usize::MAX, &mut { usize::MAX }).expect(CHECKED);
+        tokens.pass().expect(CHECKED);
         Self(&start[..start.len() - tokens.0.len()])
     }
 

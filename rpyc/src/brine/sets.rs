@@ -8,10 +8,23 @@ use std::io::Write;
 
 use super::token::{Int, Refused, Token, Tokens};
 
+/// Elements of one set, with those of the sets inside it: each is kept for a while.
+const ELEMENTS_MAX: usize = 1 << 16;
+
 /// The next `count` values, all of which have been read before, must be hashable and
 /// unequal to each other; so must be the elements of sets inside them.
 pub(super) fn check(mut tokens: Tokens<'_>, count: usize) -> Result<(), Refused> {
-    keys(&mut tokens, count, &mut 0).map(drop)
+    let mut seen = Seen {
+        elements: 0,
+        nans: 0,
+    };
+    keys(&mut tokens, count, &mut seen).map(drop)
+}
+
+/// Counts what was gone through.
+struct Seen {
+    elements: usize,
+    nans: u64,
 }
 
 /// For each of the next `count` values bytes that are the same for two values exactly when
@@ -19,12 +32,16 @@ pub(super) fn check(mut tokens: Tokens<'_>, count: usize) -> Result<(), Refused>
 fn keys(
     tokens: &mut Tokens<'_>,
     count: usize,
-    nans: &mut u64,
+    seen: &mut Seen,
 ) -> Result<HashSet<Vec<u8>>, Refused> {
+    seen.elements = seen.elements.saturating_add(count);
+    if seen.elements > ELEMENTS_MAX {
+        return Err(Refused::TooMany);
+    }
     let mut keys = HashSet::new();
     for _ in 0..count {
         let mut key = Vec::new();
-        write_key(tokens, &mut key, nans)?;
+        write_key(tokens, &mut key, seen)?;
         if !keys.insert(key) {
             return Err(Refused::NotASet);
         }
@@ -32,7 +49,7 @@ fn keys(
     Ok(keys)
 }
 
-fn write_key(tokens: &mut Tokens<'_>, key: &mut Vec<u8>, nans: &mut u64) -> Result<(), Refused> {
+fn write_key(tokens: &mut Tokens<'_>, key: &mut Vec<u8>, seen: &mut Seen) -> Result<(), Refused> {
     match tokens.token()? {
         Token::None => key.push(b'N'),
         Token::NotImplemented => key.push(b'I'),
@@ -40,13 +57,13 @@ fn write_key(tokens: &mut Tokens<'_>, key: &mut Vec<u8>, nans: &mut u64) -> Resu
         Token::Bool(value) => put(key, format_args!("n{}", u8::from(value))),
         Token::Int(Int::Small(value)) => put(key, format_args!("n{value}")),
         Token::Int(Int::Big(digits)) => put(key, format_args!("n{digits}")),
-        Token::Float(value) => number(key, value, nans),
+        Token::Float(value) => number(key, value, seen),
         Token::Complex(real, imaginary) => {
-            number(key, real, nans);
+            number(key, real, seen);
             // Not -0.0 either.
             if imaginary != 0.0 {
                 key.push(b'j');
-                number(key, imaginary, nans);
+                number(key, imaginary, seen);
             }
         }
         Token::Bytes(bytes) => {
@@ -57,12 +74,12 @@ fn write_key(tokens: &mut Tokens<'_>, key: &mut Vec<u8>, nans: &mut u64) -> Resu
         Token::Tuple(count) => {
             put(key, format_args!("({count}:"));
             for _ in 0..count {
-                write_key(tokens, key, nans)?;
+                write_key(tokens, key, seen)?;
                 key.push(b',');
             }
         }
         Token::Frozenset(count) => {
-            let mut inner: Vec<_> = keys(tokens, count, nans)?.into_iter().collect();
+            let mut inner: Vec<_> = keys(tokens, count, seen)?.into_iter().collect();
             inner.sort_unstable();
             put(key, format_args!("{{{count}:"));
             key.extend(inner.join(&b','));
@@ -74,10 +91,10 @@ fn write_key(tokens: &mut Tokens<'_>, key: &mut Vec<u8>, nans: &mut u64) -> Resu
 }
 
 /// Python compares numbers by their exact value, whatever their type. A NaN equals nothing.
-fn number(key: &mut Vec<u8>, value: f64, nans: &mut u64) {
+fn number(key: &mut Vec<u8>, value: f64, seen: &mut Seen) {
     if value.is_nan() {
-        *nans += 1;
-        put(key, format_args!("?{nans}"));
+        seen.nans += 1;
+        put(key, format_args!("?{}", seen.nans));
     } else if value == 0.0 {
         put(key, format_args!("n0"));
     } else if value.is_finite() && value.fract() == 0.0 {

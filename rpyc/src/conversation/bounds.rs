@@ -13,9 +13,9 @@ pub struct Limits {
 
 impl Limits {
     /// For roles that may do everything: a script that asks for all points of a great
-    /// geometry gets as many objects. An object takes about 150 bytes.
+    /// geometry gets as many objects. An object takes about 200 bytes and its text.
     pub const WIDE: Self = Self {
-        objects: 1 << 20,
+        objects: 1 << 18,
         open: 1 << 14,
         text: 64 << 20,
     };

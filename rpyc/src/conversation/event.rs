@@ -33,17 +33,13 @@ pub enum Weight {
     Housekeeping,
 }
 
-/// A request that was just seen.
-#[derive(Debug)]
+/// A request that waits for its answer.
+#[derive(Clone, Copy, Debug)]
 pub struct Asked<'c> {
     /// Who asks.
     pub asker: Side,
     /// Its number.
     pub seq: u64,
-    /// How many of the objects that it names the other side has never handed out, or let
-    /// go. rpyc answers such a request with an exception, which happens to a stock client
-    /// of 4.1.5 and later after an `isinstance`, and to nobody else.
-    pub unknown: usize,
     pub(super) open: &'c Open,
 }
 
@@ -51,6 +47,13 @@ impl Asked<'_> {
     /// `HANDLE_...` in `core/consts.py`.
     pub fn handler(&self) -> u8 {
         self.open.handler
+    }
+
+    /// How many of the objects that it names the other side has never handed out, or let
+    /// go. rpyc answers such a request with an exception, which happens to a stock server
+    /// of 4.1.5 and later after an `isinstance`, and to nobody else.
+    pub fn unknown(&self) -> usize {
+        self.open.unknown
     }
 
     /// What a programmer would have written, on one line.

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use super::naming::{OF_ROOT, module_name};
+use super::Side;
+use super::naming::{OF_ROOT, module_name, root};
 use super::objects::{How, Object, Objects};
 use super::text::{Text, is_identifier, put_argument, put_str};
 use crate::brine::Plain;
@@ -17,6 +18,7 @@ const REFERENCE_MAX: usize = 96;
 
 /// Writes requests that go to the side that owns `theirs`, from the one that owns `own`.
 pub(super) struct Writer<'t> {
+    pub(super) asker: Side,
     pub(super) text: &'t mut Text,
     pub(super) theirs: &'t Objects,
     pub(super) own: &'t Objects,
@@ -26,7 +28,7 @@ impl Writer<'_> {
     /// Writes the request. Gives where its arguments stand.
     pub(super) fn request(&mut self, request: &Request<'_>) -> Range<usize> {
         match request {
-            Request::GetRoot => self.whole("root"),
+            Request::GetRoot => self.whole(root(self.asker)),
             Request::Close => self.whole("close()"),
             Request::Ping { .. } => self.whole("ping()"),
             Request::GetAttr { target, name } => {
@@ -234,6 +236,8 @@ impl Writer<'_> {
             .theirs
             .find(target)
             .and_then(|slot| self.theirs.get(slot));
+        // The client's service has no names that scripts know.
+        let how = how.filter(|_| self.asker == Side::Client);
         match how.map(|object| object.origin.how) {
             Some(How::Root) if OF_ROOT.contains(&name) => self.text.push(name),
             Some(How::Root) if name == "_conn" => self.text.push("connection"),
@@ -293,9 +297,14 @@ impl Writer<'_> {
 
     fn arguments(&mut self, write: impl FnOnce(&mut Writer<'_>)) -> Range<usize> {
         let start = self.text.len();
-        let (theirs, own) = (self.theirs, self.own);
+        let (asker, theirs, own) = (self.asker, self.theirs, self.own);
         self.text.within(ARGUMENTS_MAX, |text| {
-            write(&mut Writer { text, theirs, own });
+            write(&mut Writer {
+                asker,
+                text,
+                theirs,
+                own,
+            });
         });
         start..self.text.len()
     }

@@ -35,7 +35,7 @@ impl<'a> Known<'a> {
         text.into_string()
     }
 
-    /// What [`Conversation::mark`] has put on it.
+    /// What [`Conversation::mark`](super::Conversation::mark) has put on it.
     pub fn marks(&self) -> u32 {
         self.object.marks
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Weight;
 use super::objects::{How, Object};
 use super::text::{Names, is_dotted};
+use super::{Side, Weight};
 use crate::message::{Args, Request};
 
 /// What the service of a classic server has, known to scripts under these names alone.
@@ -45,6 +45,7 @@ pub(super) enum Naming {
 
 /// What the request is about. `target` is the object that it names, when that is known.
 pub(super) fn subject(
+    asker: Side,
     request: &Request<'_>,
     target: Option<&Object>,
     names: &mut Names,
@@ -62,7 +63,7 @@ pub(super) fn subject(
         _ => None,
     };
     let (class, method) = of_call.unwrap_or_else(|| (class, names.get(method(request))));
-    let naming = naming(request, target, &class, &method, names);
+    let naming = naming(asker, request, target, &class, &method, names);
     let weight = weight(request, &method);
     Subject {
         class,
@@ -119,6 +120,7 @@ fn weight(request: &Request<'_>, method: &str) -> Weight {
 }
 
 fn naming(
+    asker: Side,
     request: &Request<'_>,
     target: Option<&Object>,
     class: &str,
@@ -128,7 +130,12 @@ fn naming(
     let how = target.map(|object| object.origin.how);
     let own = |how, name: &str, names: &mut Names| Naming::Own(how, names.get(name));
     match request {
-        Request::GetRoot => own(How::Root, "root", names),
+        Request::GetRoot => own(How::Root, root(asker), names),
+        // What follows is of a server; the client's own end is not for its calls to name.
+        _ if asker == Side::Server => match request {
+            Request::GetAttr { .. } => Naming::Attribute,
+            _ => Naming::Result,
+        },
         Request::GetAttr { name, .. } => match (how, *name) {
             (Some(How::Root), "_conn") => own(How::Connection, "connection", names),
             (Some(How::Connection), "modules") => own(How::Modules, "connection.modules", names),
@@ -164,6 +171,14 @@ fn imported(args: &Args<'_>, names: &mut Names) -> Naming {
     match name {
         Some(name) if module_name(&name) => Naming::Own(How::Module, names.get(&name)),
         _ => Naming::Result,
+    }
+}
+
+/// What the other side's service is called.
+pub(super) fn root(asker: Side) -> &'static str {
+    match asker {
+        Side::Client => "root",
+        Side::Server => "client",
     }
 }
 

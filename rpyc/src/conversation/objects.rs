@@ -122,7 +122,8 @@ impl Objects {
             .filter(|slot| self.get(*slot).is_some_and(Object::is_live))
     }
 
-    fn search(&self, id: &ObjectId<'_>) -> Option<Slot> {
+    /// Also one that is being dropped.
+    pub(crate) fn search(&self, id: &ObjectId<'_>) -> Option<Slot> {
         let mut at = self.by_id.get(&(id.type_id, id.object_id)).copied();
         while let Some(slot) = at {
             let object = self.get(slot)?;

@@ -19,6 +19,8 @@ pub(super) struct Open {
     pub(super) method: Arc<str>,
     pub(super) weight: Weight,
     pub(super) naming: Naming,
+    /// Objects that it names and the other side does not have.
+    pub(super) unknown: usize,
     asked_at: u64,
     asked_size: usize,
     /// The object that a `DEL` drops, how often, and what that does.
@@ -45,6 +47,7 @@ impl Open {
             method: subject.method,
             weight: subject.weight,
             naming: subject.naming,
+            unknown: 0,
             asked_at: now,
             asked_size: size,
             drops: None,

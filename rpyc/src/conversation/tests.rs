@@ -82,7 +82,7 @@ impl Talk {
         match self.conversation.see(from, &message, payload.len(), 7)? {
             Step::Asked(asked) => Ok(Said::Asked {
                 expression: asked.expression().to_owned(),
-                unknown: asked.unknown,
+                unknown: asked.unknown(),
                 drops: asked.drops(),
             }),
             Step::Answered(answered) => Ok(Said::Answered(answered)),
@@ -370,8 +370,13 @@ fn the_last_drop_says_which_requests_it_must_not_overtake() {
     };
     assert_eq!(drop(seq, 1), last(false));
     assert_eq!(drop(seq + 1, 1), last(true));
-    for seq in [seq, seq + 1, first, second] {
+    let open = |talk: &Talk| {
+        let id = of("f", 4);
+        talk.conversation.open_requests(Side::Server, &id)
+    };
+    for (seq, left) in [(first, 2), (second, 0), (seq, 0), (seq + 1, 0)] {
         talk.answer(seq, none()).unwrap();
+        assert_eq!(open(&talk), left);
     }
     assert_eq!(talk.conversation.held(Side::Server), (3, 0));
 }
@@ -386,6 +391,22 @@ fn drops_are_counted() {
     // Of an unknown object there is nothing to count.
     let said = talk.ask_as(Side::Client, seq + 1, DEL, &drop_args("module", 99, 5));
     assert_eq!(said.unwrap().unknown(), 1);
+}
+
+#[test]
+fn an_open_request_can_be_looked_at_with_its_objects() {
+    let mut talk = Talk::new();
+    talk.hou();
+    let seq = talk.ask(STR, &[theirs("module", 2)]);
+    let asked = talk.conversation.request(Side::Client, seq).unwrap();
+    let known = talk.conversation.object(Side::Server, &of("module", 2));
+    assert_eq!(
+        asked.expression(),
+        format!("str({})", known.unwrap().name())
+    );
+    assert!(talk.conversation.request(Side::Server, seq).is_none());
+    talk.answer(seq, none()).unwrap();
+    assert!(talk.conversation.request(Side::Client, seq).is_none());
 }
 
 #[test]
@@ -455,6 +476,25 @@ fn what_is_passed_and_given_back_is_the_clients() {
     let seq = talk.ask(STR, &[theirs("module", 2)]);
     let answered = talk.answer(seq, theirs("function", 51)).unwrap().answered();
     assert_eq!(answered.unknown, 1);
+}
+
+#[test]
+fn what_a_server_does_at_the_client_is_not_taken_for_a_script() {
+    let mut talk = Talk::new();
+    talk.root();
+    talk.ask_as(Side::Server, 0, 3, &[]).unwrap();
+    talk.say(Side::Client, &tuple(&[int(2), int(0), own("service", 1)]))
+        .unwrap();
+    let eval = [theirs("service", 1), text("eval")];
+    talk.ask_as(Side::Server, 1, GETATTR, &eval).unwrap();
+    talk.say(Side::Client, &tuple(&[int(2), int(1), own("method", 2)]))
+        .unwrap();
+    let code = plain(&Value::Tuple(vec![Value::Str("1")]));
+    let call = [theirs("method", 2), code, empty()];
+    let Said::Asked { expression, .. } = talk.ask_as(Side::Server, 2, CALL, &call).unwrap() else {
+        panic!()
+    };
+    assert_eq!(expression, "client.eval('1')");
 }
 
 #[test]
@@ -546,6 +586,9 @@ fn no_table_grows_beyond_its_limit() {
         text(&"x".repeat(bounds::NAME_MAX + 1)),
     ];
     let asked = talk.ask_as(Side::Client, 9, GETATTR, &long);
+    assert_eq!(asked, Err(Breach::LongName));
+    let long = [theirs(&"x".repeat(bounds::NAME_MAX + 1), 5)];
+    let asked = talk.ask_as(Side::Client, 10, STR, &long);
     assert_eq!(asked, Err(Breach::LongName));
 }
 

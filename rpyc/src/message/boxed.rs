@@ -103,6 +103,30 @@ impl<'a> Boxed<'a> {
         })
     }
 
+    /// Takes a boxed value that was checked, without looking into what it holds.
+    fn take_checked(tokens: &mut Tokens<'a>) -> Result<Self, Malformed> {
+        let (Token::Tuple(2), Token::Int(Int::Small(label))) = (tokens.token()?, tokens.token()?)
+        else {
+            return Err(Malformed::Label);
+        };
+        Ok(match label {
+            TUPLE => {
+                let mut whole = *tokens;
+                let Token::Tuple(left) = whole.token()? else {
+                    return Err(Malformed::Label);
+                };
+                tokens.pass()?;
+                Self::Tuple(BoxedTuple {
+                    tokens: whole,
+                    left,
+                })
+            }
+            VALUE => Self::Plain(Plain::take(tokens)),
+            LOCAL_REF => Self::Local(ObjectId::take(tokens)?),
+            _ => Self::Remote(ObjectId::take(tokens)?),
+        })
+    }
+
     /// The plain data, where it is that.
     pub fn plain(&self) -> Option<Plain<'a>> {
         match self {
@@ -196,7 +220,7 @@ impl<'a> Iterator for BoxedTuple<'a> {
 
     fn next(&mut self) -> Option<Boxed<'a>> {
         self.left = self.left.checked_sub(1)?;
-        Some(Boxed::take(&mut self.tokens).expect(brine::CHECKED))
+        Some(Boxed::take_checked(&mut self.tokens).expect(brine::CHECKED))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -274,6 +274,13 @@ fn older_rpycs_are_known_by_their_references() {
         let error = read(&payload).err();
         assert_eq!(error, Some(Malformed::OldFamily), "{payload:?}");
     }
+    // Of a session of 4.0.2: the reply to GETROOT, and a GETATTR.
+    for real in [
+        &b"\x12RP\x11T\x12\x16\x0f140493564075344\x08\x0e\x0cSlaveService\x08\x0e\x11rpyc.core.service"[..],
+        b"\x12QR\x11T\x11R\x11\x11S\x16\x0f140493564075344\x11Q\x08\x0e\x09getmodule",
+    ] {
+        assert_eq!(read(real).err(), Some(Malformed::OldFamily));
+    }
     assert!(Malformed::OldFamily.to_string().contains("hint: install"));
 }
 

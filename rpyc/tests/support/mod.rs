@@ -19,9 +19,9 @@ pub(crate) struct Capture {
     pub(crate) frames: Vec<(Sender, Vec<u8>)>,
 }
 
-/// All recorded sessions.
-pub(crate) fn captures() -> Vec<Capture> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+/// All recorded sessions, of which `rpyc` has the folder `tests/captures`.
+pub(crate) fn captures(rpyc: &str) -> Vec<Capture> {
+    let folder = Path::new(rpyc).join("tests/captures");
     let mut found: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

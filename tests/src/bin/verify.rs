@@ -119,7 +119,10 @@ fn rust(arguments: &[String]) -> Result<()> {
     } else {
         &["test"]
     };
-    cargo::passed_through(cargo::command(runner)?.args(arguments))
+    cargo::passed_through(cargo::command(runner)?.args(arguments))?;
+    // cargo-nextest leaves the examples in the documentation out.
+    let examples = ["test", "--quiet", "--doc", "--package", "hrpyc-rpyc"];
+    cargo::passed_through(&mut cargo::command(&examples)?)
 }
 
 fn python(arguments: &[String], start: Instant) -> Result<()> {

@@ -163,6 +163,9 @@ fn depth_and_number_of_items_are_bounded() {
     assert_eq!(Value::read(&wide(5), limits), Err(Refused::TooMany));
     assert!(Value::read(b"\x13\x00\x00\x00\x00", limits).is_ok());
     assert_eq!(read(&nested(1_000_000)), Err(Refused::TooDeep));
+    let set = |count: i64| Value::Frozenset((0..count).map(int).collect()).to_bytes();
+    assert!(read(&set(1 << 16)).is_ok());
+    assert_eq!(read(&set((1 << 16) + 1)), Err(Refused::TooMany));
 }
 
 /// Any value that rpyc can write, as the bytes that it writes.
