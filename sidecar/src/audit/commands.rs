@@ -179,7 +179,7 @@ fn search(
     let filter = filter(&args.filter)?;
     let pattern = Pattern::new(&format!("*{}*", args.text));
     let mut stream = Stream::open(&directory)?;
-    while let Some(entry) = stream.next()? {
+    while let Some(entry) = stream.take_next()? {
         // In the line as people see it too: there a quote is a quote.
         let is_found =
             || pattern.matches(&entry.line) || pattern.matches(&text::line(&entry.fields));
@@ -330,7 +330,7 @@ fn stats(
     };
     let mut stats = Stats::default();
     let mut stream = Stream::open(&directory)?;
-    while let Some(entry) = stream.next()? {
+    while let Some(entry) = stream.take_next()? {
         filter.events = vec![entry.fields.event.clone()];
         if filter.wants(&entry.fields) {
             stats.add(&entry.fields);

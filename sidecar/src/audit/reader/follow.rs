@@ -98,11 +98,11 @@ impl Place {
                 None => return Ok(()),
                 Some(Ended::LineEnd) => {
                     self.begun.append(&mut line);
-                    if let Some(entry) = Entry::read(self.log, &self.begun) {
-                        if entry.fields.seq > self.seq {
-                            self.seq = entry.fields.seq;
-                            found.push(entry);
-                        }
+                    if let Some(entry) = Entry::read(self.log, &self.begun)
+                        && entry.fields.seq > self.seq
+                    {
+                        self.seq = entry.fields.seq;
+                        found.push(entry);
                     }
                     self.begun.clear();
                 }
