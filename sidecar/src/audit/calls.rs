@@ -96,7 +96,7 @@ pub struct Call {
     pub arguments: Vec<Argument>,
     /// Bytes of the request.
     pub bytes_up: u64,
-    /// What a denial names to the artist, so that this record can be found; see [`reference`].
+    /// What a denial names to the artist, so that this record can be found; see [`reference()`].
     pub reference: Option<String>,
 }
 

@@ -42,7 +42,7 @@ pub struct Checkpoint {
     pub key: String,
     /// The hash of the line before.
     pub head: String,
-    /// Base64 of the signature over [`signed_text`].
+    /// Base64 of the signature over what docs/audit.md says.
     pub signature: String,
     /// Calls that waited for room in the queue since the last checkpoint.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -402,7 +402,12 @@ impl Log {
         self.outside = Outside::new(config.heads.clone());
         self.config = config;
         let opened = open_to_append(&current(&self.directory, self.name)).and_then(|file| {
-            self.length = file.metadata()?.len();
+            let length = file.metadata()?.len();
+            if length < self.length {
+                // Another file: the one before was moved away.
+                (self.length, self.torn, self.unended) = (length, false, false);
+                self.begun = SystemTime::now();
+            }
             self.file = file;
             Ok(())
         });

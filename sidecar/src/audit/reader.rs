@@ -7,6 +7,7 @@ pub mod follow;
 pub mod stats;
 pub mod stream;
 pub mod text;
+mod verdict;
 pub mod verify;
 
 use std::io;

@@ -101,8 +101,8 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub key: Vec<PathBuf>,
 
-    /// A head that was kept outside, as the guard's log shows it: [LOG:]SEQ:HASH; may be
-    /// given several times
+    /// A head that was kept outside, as the guard's log shows it: LOG:SEQ:HASH or SEQ:HASH;
+    /// may be given several times
     #[arg(long, value_name = "HEAD")]
     pub expect_head: Vec<Expected>,
 }

@@ -10,6 +10,7 @@ use e2e::programs::{Finished, Guard, Trial, poll, run, workspace};
 use serde_json::Value;
 
 use crate::audit::come_and_go;
+use crate::fleet::{Second, open, second_state};
 
 /// Some hundred sessions in several files, of a guard that has stopped; and what its IT keeps
 /// elsewhere.
@@ -346,4 +347,24 @@ async fn a_state_directory_of_before_gets_its_audit_key_only_when_asked() {
     })
     .unwrap();
     drop(guard);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_joined_signs_with_a_key_of_its_own() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    let second = Second::join(&site).await;
+    open(&second, &alice).await.ping().await.unwrap();
+    let state = second_state(&site);
+    let key = |state: &Path| {
+        audit(&site.trial, state, &["key"])
+            .success()
+            .unwrap()
+            .stdout
+    };
+    assert_ne!(key(&state), key(&site.trial.state_dir()));
+    poll("the first signature", || {
+        audit(&site.trial, &state, &["verify"]).success().ok()
+    })
+    .unwrap();
 }

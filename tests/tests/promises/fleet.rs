@@ -24,7 +24,7 @@ pub(crate) struct Second {
 }
 
 impl Second {
-    async fn join(site: &Site) -> Self {
+    pub(crate) async fn join(site: &Site) -> Self {
         let address = free_address().unwrap();
         let code = guard_invite(site, site.address());
         let joined = run_with_input(&mut join_command(site, "-", address), &code).unwrap();

@@ -255,3 +255,102 @@ async fn no_call_of_many_sessions_is_lost_or_written_twice() {
     seen.dedup();
     assert_eq!(seen.len(), 16_000);
 }
+
+/// Runs [`on_a_small_disk`] in a mount namespace of its own, where its folder is a small disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_makes_calls_wait_and_loses_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_namespace = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            command.arg("-r");
+        }
+        command
+            .args(["-m", "--propagation", "private", "sh", "-ec"])
+            .arg(format!(
+                "mount -t tmpfs -o size=16m,mode=0700 tmpfs \"$1\"; cd \"$1\"; {script}"
+            ))
+            .arg("sh")
+            .arg(folder.path())
+            .arg(std::env::current_exe().unwrap())
+            .output()
+    };
+    if !in_namespace("true").is_ok_and(|probe| probe.status.success()) {
+        use std::io::Write as _;
+        let _ = writeln!(
+            std::io::stderr(),
+            "NOT RUN: a_full_disk_makes_calls_wait_and_loses_none (needs mount namespaces)"
+        );
+        return;
+    }
+    let done = in_namespace(
+        "exec \"$2\" --ignored --exact audit::calls::tests::on_a_small_disk --nocapture",
+    )
+    .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    let failed = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("1 passed"), "{said}\n{failed}");
+}
+
+#[cfg(target_os = "linux")]
+#[ignore = "it is run by a_full_disk_makes_calls_wait_and_loses_none, on a small disk"]
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_small_disk() {
+    let impatient = |when_full| AuditConfig {
+        wait_timeout: Duration::from_millis(300),
+        when_full,
+        max_bytes: 100_000,
+        ..config()
+    };
+    let folder = Path::new("audit");
+    let key = AuditKey::ephemeral().unwrap();
+    let public = key.public().clone();
+    let audit = Audit::open(folder, impatient(WhenFull::Wait), key).unwrap();
+    let sessions: Vec<SessionCalls> = (0..16).map(|_| calls(&audit)).collect();
+    let mut made = 0_usize;
+    let mut make = async |fill: bool| -> Result<(), Full> {
+        for _ in 0..if fill { usize::MAX } else { 500 } {
+            let slot = sessions[made % sessions.len()].reserve().await?;
+            let mut call = call("set", &["1.0"]);
+            call.reference = Some(made.to_string());
+            slot.write(call, &Outcome::Ok, TOOK, 0);
+            made += 1;
+        }
+        Ok(())
+    };
+    make(false).await.unwrap();
+    let mut filler = std::fs::File::create("filler").unwrap();
+    for size in [64 * 1024, 4096, 1] {
+        let block = vec![0; size];
+        while filler.write_all(&block).is_ok() {}
+    }
+    // They are queued as long as there is room, wait, and are refused at last.
+    assert_eq!(make(true).await, Err(Full::TimedOut));
+    audit.reconfigure(impatient(WhenFull::Refuse));
+    let end = Instant::now() + Duration::from_secs(20);
+    while make(false).await != Err(Full::Refused) {
+        assert!(Instant::now() < end, "nothing is refused on a full disk");
+    }
+    // As soon as there is room, all that was queued is written, and it goes on.
+    drop(filler);
+    std::fs::remove_file("filler").unwrap();
+    audit.reconfigure(impatient(WhenFull::Wait));
+    while make(false).await.is_err() {
+        assert!(Instant::now() < end, "it does not go on");
+    }
+    assert_eq!(audit.finish(), 0);
+
+    let verified = super::super::reader::verify::verify(folder, "calls", &[public], &[]);
+    let verified = verified.unwrap().unwrap();
+    assert_eq!(verified.lines, verified.last);
+    assert!(verified.files > 3);
+    let mut seen: Vec<usize> = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        seen.extend(records.filter_map(|r: Value| r["ref"].as_str()?.parse::<usize>().ok()));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..made).collect::<Vec<_>>());
+}

@@ -139,7 +139,7 @@ impl Stream {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn take(&mut self) -> Result<Option<Entry>, ReadError> {
+    pub fn take_next(&mut self) -> Result<Option<Entry>, ReadError> {
         let oldest = self
             .logs
             .iter_mut()
