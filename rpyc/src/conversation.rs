@@ -210,6 +210,7 @@ impl Conversation {
     pub fn show(&self, from: Side, value: &Boxed<'_>) -> String {
         let mut text = Text::new();
         Writer {
+            asker: from,
             text: &mut text,
             theirs: &self.party_ref(from.other()).objects,
             own: &self.party_ref(from).objects,
