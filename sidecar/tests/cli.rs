@@ -34,6 +34,9 @@ fn help_says_what_can_be_said() {
     insta::assert_snapshot!(guard(&["--help"]));
     insta::assert_snapshot!(guard(&["join", "--help"]));
     insta::assert_snapshot!(guard(&["config", "check", "--help"]));
+    insta::assert_snapshot!(guard(&["policy", "check", "--help"]));
+    insta::assert_snapshot!(guard(&["policy", "explain", "--help"]));
+    insta::assert_snapshot!(guard(&["policy", "test", "--help"]));
 }
 
 #[test]
@@ -74,6 +77,140 @@ fn a_configuration_is_checked_by_line() {
         folder.path(),
         &["config", "check", "--config", "DIR/guard.toml"]
     ));
+}
+
+const LOOKDEV: &str = r#"
+[role.lookdev]
+extends = "read-only"
+contact = "lookdev-leads@studio.example"
+
+[[role.lookdev.rule]]
+name = "dim-lights"
+allow = ["hou.Parm.set"]
+args = [{ type = "number", min = 0, max = 10 }]
+advisory_path = ["/obj/lights/**"]
+
+[role.read-only]
+mode = "shadow"
+"#;
+
+#[test]
+fn a_policy_is_checked_and_what_its_roles_promise_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.toml");
+    std::fs::write(&path, LOOKDEV).unwrap();
+    let check = ["policy", "check", "--policy", "DIR/policy.toml"];
+    insta::assert_snapshot!(in_folder(folder.path(), &check));
+    insta::assert_snapshot!(guard(&["policy", "check"]));
+    std::fs::write(&path, LOOKDEV.replace("max = 10", "most = 10")).unwrap();
+    insta::assert_snapshot!(in_folder(folder.path(), &check));
+    std::fs::write(
+        &path,
+        LOOKDEV.replace("extends = \"read-only\"", "extends = \"readonly\""),
+    )
+    .unwrap();
+    insta::assert_snapshot!(in_folder(folder.path(), &check));
+    // The guard does not start with it, and makes nothing.
+    let args = [
+        "--policy",
+        "DIR/policy.toml",
+        "--state-dir",
+        "DIR/state",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let seen = in_folder(folder.path(), &args);
+    assert!(
+        seen.starts_with("exit: 1\n") && seen.contains("there is no role"),
+        "{seen}"
+    );
+    assert!(!folder.path().join("state").exists());
+    // A policy that a configuration names is beside it, and is checked with it.
+    std::fs::write(folder.path().join("guard.toml"), "policy = 'policy.toml'").unwrap();
+    let both = ["config", "check", "--config", "DIR/guard.toml"];
+    assert!(in_folder(folder.path(), &both).starts_with("exit: 1\n"));
+    std::fs::write(&path, LOOKDEV).unwrap();
+    let seen = in_folder(folder.path(), &both);
+    assert!(
+        seen.starts_with("exit: 0\n") && seen.contains("lookdev"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn an_expression_is_explained_request_by_request() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.toml"), LOOKDEV).unwrap();
+    let explain = |role: &str, expression: &str, more: &[&str]| {
+        let args = [
+            "policy",
+            "explain",
+            expression,
+            "--role",
+            role,
+            "--policy",
+            "DIR/policy.toml",
+        ];
+        in_folder(folder.path(), &[&args[..], more].concat())
+    };
+    insta::assert_snapshot!(explain(
+        "lookdev",
+        "hou.node('/obj/lights/key').parm('dimmer').set(2)",
+        &[]
+    ));
+    insta::assert_snapshot!(explain(
+        "lookdev",
+        "hou.node('/obj/lights/key').parm('dimmer').set(20)",
+        &[]
+    ));
+    insta::assert_snapshot!(explain(
+        "read-numeric",
+        "hou.node(\"/obj/a\").destroy()",
+        &["--json"]
+    ));
+    insta::assert_snapshot!(explain(
+        "read-only",
+        "hou.node('/obj/a').geometry().points()",
+        &[]
+    ));
+    insta::assert_snapshot!(explain("full", "conn.modules.os.system('id')", &[]));
+    insta::assert_snapshot!(explain(
+        "read-only",
+        "hou.objNodeTypeCategory().nodeTypes()['geo'].name()",
+        &[]
+    ));
+    insta::assert_snapshot!(explain("read-only", "hou.node('/obj/a'", &[]));
+    insta::assert_snapshot!(explain("admin", "hou.frame()", &[]));
+}
+
+#[test]
+fn cases_are_held_against_a_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = ["policy", "test", "DIR/cases.toml"];
+    let cases = folder.path().join("cases.toml");
+    std::fs::write(
+        &cases,
+        "[[case]]\nrole = 'read-only'\nexpression = 'hou.frame()'\nexpect = 'allow'\nrule = 'read-only/state'\n",
+    )
+    .unwrap();
+    insta::assert_snapshot!(in_folder(folder.path(), &test));
+    std::fs::write(
+        &cases,
+        "[[case]]\nrole = ['read-only', 'full']\nexpression = 'hou.exit()'\nexpect = 'allow'\n\n[[case]]\nrole = 'read-only'\nexpression = 'hou.exit()'\nexpect = 'deny'\nrule = 'floor/root'\n",
+    )
+    .unwrap();
+    insta::assert_snapshot!(in_folder(folder.path(), &test));
+    for broken in [
+        "",
+        "[[case]]\nrole = 'x'\nexpression = 'hou'\nexpect = 'allow'",
+        "[[case]]\nexpect = 'perhaps'",
+    ] {
+        std::fs::write(&cases, broken).unwrap();
+        assert!(
+            in_folder(folder.path(), &test).starts_with("exit: 2\n"),
+            "{broken}"
+        );
+    }
 }
 
 #[test]
