@@ -5,8 +5,9 @@ use e2e::forge::enrol::{Member, join};
 use e2e::forge::site::Site;
 use e2e::forge::store;
 use e2e::forge::upstream::Upstream;
-use e2e::programs::{Trial, free_address, poll, run};
+use e2e::programs::{Stream, Trial, free_address, poll, run};
 use jiff::{Timestamp, ToSpan as _};
+use rustix::process::Signal;
 use wire::Code;
 use wire::hello::Wanted;
 
@@ -193,4 +194,92 @@ async fn an_upstream_that_is_down_is_said_to_be_down() {
         .unwrap();
     assert_eq!(record["stage"], Code::UpstreamDown.stage().as_str());
     assert_eq!(record["role"], "full", "{record}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_of_the_policy_ends_only_whose_role_is_gone() {
+    let mut site = Site::configured("");
+    let alice = site.member("alice").await;
+    let bob = site.member("bob").await;
+    let policy = site.trial.folder().join("policy.toml");
+    let config = site.trial.folder().join("guard.toml");
+    site.certs(&["grant", "bob", "--role", "farm"]);
+    assert_refused(
+        &site,
+        &bob,
+        &site.client(&bob.credentials),
+        Code::RoleUnknown,
+    )
+    .await;
+
+    std::fs::write(&policy, "[role.farm]\nextends = 'full'\n").unwrap();
+    std::fs::write(&config, "policy = 'policy.toml'\n").unwrap();
+    reload(&mut site, "the policy was read anew");
+    let mut of_alice = site.open(&alice).await;
+    let mut of_bob = site.open(&bob).await;
+    assert_eq!(of_bob.accepted.role, "farm");
+
+    // What is not right changes nothing.
+    for broken in [
+        "[role.farm]\nextends = 'fulll'\n",
+        "[role.farm",
+        "[role.farm]\ninspekt = 1\n",
+    ] {
+        std::fs::write(&policy, broken).unwrap();
+        reload(&mut site, "THE NEW POLICY IS NOT USED");
+        of_bob.ping().await.unwrap();
+        site.open(&bob).await;
+    }
+    std::fs::remove_file(&policy).unwrap();
+    reload(&mut site, "THE NEW POLICY IS NOT USED");
+    of_bob.ping().await.unwrap();
+
+    // A change elsewhere drops nobody.
+    std::fs::write(
+        &policy,
+        "[role.farm]\nextends = 'full'\ncontact = 'it'\n[role.new]\nextends = 'read-only'\n",
+    )
+    .unwrap();
+    reload(&mut site, "the policy was read anew");
+    of_bob.ping().await.unwrap();
+
+    // Who streams unjudged must not go on when the role is to be judged, and not when it is gone.
+    let id = of_bob.accepted.session.clone();
+    std::fs::write(&policy, "[role.farm]\nextends = 'read-only'\n").unwrap();
+    reload(&mut site, "the policy was read anew");
+    let cut = poll("the end of the session", || {
+        let mut closed = site.events("closed").into_iter();
+        closed.find(|record| record["session"] == id.as_str())
+    })
+    .unwrap();
+    assert_eq!(cut["reason"], Code::SessionChanged.as_str(), "{cut}");
+    assert_refused(
+        &site,
+        &bob,
+        &site.client(&bob.credentials),
+        Code::RoleUnknown,
+    )
+    .await;
+    of_alice.ping().await.unwrap();
+}
+
+fn reload(site: &mut Site, said: &str) {
+    let lines = site.guard().process.lines(Stream::Err).len();
+    site.guard().process.signal(Signal::HUP);
+    site.guard()
+        .process
+        .wait_for_line_after(Stream::Err, lines, said)
+        .unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrow_role_is_not_let_in_unjudged() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    site.open(&alice).await;
+    for role in ["read-only", "read-numeric"] {
+        site.certs(&["grant", "alice", "--role", role]);
+        let client = site.client(&alice.credentials);
+        assert_refused(&site, &alice, &client, Code::RoleUnknown).await;
+    }
 }
