@@ -272,9 +272,49 @@ fn the_example_and_the_documented_configuration_are_right() {
         .collect();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("guard.toml"), all).unwrap();
+    std::fs::write(folder.path().join("policy.toml"), LOOKDEV).unwrap();
     let seen = in_folder(
         folder.path(),
         &["config", "check", "--config", "DIR/guard.toml"],
     );
     assert!(seen.starts_with("exit: 0\n"), "{seen}");
+}
+
+#[test]
+fn the_documented_policy_is_right_and_passes_the_documented_cases() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = std::fs::read_to_string(root.join("docs/policy.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let blocks = page.split("```toml\n").skip(1);
+    let blocks: Vec<&str> = blocks
+        .map(|block| block.split("```").next().unwrap())
+        .collect();
+    let [policy, cases] = blocks[..] else {
+        panic!("{blocks:?}")
+    };
+    std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
+    std::fs::write(folder.path().join("cases.toml"), cases).unwrap();
+    let of = ["--policy", "DIR/policy.toml"];
+    let seen = in_folder(folder.path(), &[&["policy", "check"], &of[..]].concat());
+    assert!(seen.starts_with("exit: 0\n"), "{seen}");
+    let test = ["policy", "test", "DIR/cases.toml"];
+    let seen = in_folder(folder.path(), &[&test, &of[..]].concat());
+    assert!(
+        seen.starts_with("exit: 0\n") && seen.contains("3 cases"),
+        "{seen}"
+    );
+    let built_in = root.join("sidecar/hom/cases.toml");
+    let seen = guard(&["policy", "test", built_in.to_str().unwrap()]);
+    assert!(seen.starts_with("exit: 0\n"), "{seen}");
+    // Each rule of the floor is on the page.
+    let code = std::fs::read_to_string(root.join("sidecar/src/rules/judge.rs")).unwrap();
+    for rule in code
+        .split("\"floor/")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+    {
+        if !["plumbing", "containers"].contains(&rule) {
+            assert!(page.contains(&format!("`floor/{rule}`")), "{rule}");
+        }
+    }
 }
