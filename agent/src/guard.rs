@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWrite;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
@@ -18,12 +17,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use wire::enrolment::{Reply, exchange};
 use wire::message::Message;
+use wire::peer::PeerStream;
 
 use crate::fault::{Cause, Fault};
 use crate::profile::Guard;
 
 /// A connection to a guard.
-pub type GuardStream = TlsStream<TcpStream>;
+pub type GuardStream = TlsStream<PeerStream>;
 
 /// How long one address may take to accept a TCP connection.
 pub const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -38,13 +38,9 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// When nothing was heard for this long, the other machine is asked.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
-const KEEPALIVE_TRIES: u32 = 3;
-/// How long sent bytes may stay without acknowledgement.
-#[cfg(target_os = "linux")]
-const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// A guard's machine that was not heard of for this long has vanished. A call that waits is
+/// told so, and why, before rpyc gives up by itself after 30 seconds.
+const VANISHED_AFTER: Duration = Duration::from_secs(20);
 
 /// Connects to a guard, one address after the other, and does the TLS handshake.
 ///
@@ -103,7 +99,7 @@ pub async fn close(stream: &mut (impl AsyncWrite + Unpin)) {
 }
 
 /// A TCP connection to the first of the name's addresses that answers.
-pub(crate) async fn connect(address: &str) -> Result<TcpStream, Cause> {
+pub(crate) async fn connect(address: &str) -> Result<PeerStream, Cause> {
     let mut addresses = resolve(address).await?.into_iter();
     let mut attempts = JoinSet::new();
     let mut last = Cause::Resolve(io::Error::other("it has no address"));
@@ -135,29 +131,15 @@ pub(crate) async fn resolve(address: &str) -> Result<Vec<SocketAddr>, Cause> {
     }
 }
 
-async fn connect_one(address: SocketAddr) -> Result<TcpStream, Cause> {
+async fn connect_one(address: SocketAddr) -> Result<PeerStream, Cause> {
     let tcp = timeout(CONNECT_TIME, TcpStream::connect(address))
         .await
         .map_err(|_| Cause::ConnectTimeout(CONNECT_TIME))?
         .map_err(Cause::Connect)?;
-    set_options(&tcp).map_err(Cause::Other)?;
-    Ok(tcp)
+    PeerStream::new(tcp, VANISHED_AFTER).map_err(Cause::Other)
 }
 
-fn set_options(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_AFTER)
-        .with_interval(KEEPALIVE_EVERY)
-        .with_retries(KEEPALIVE_TRIES);
-    let socket = SockRef::from(tcp);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    Ok(())
-}
-
-async fn handshake(tcp: TcpStream, config: Arc<ClientConfig>) -> Result<GuardStream, Cause> {
+async fn handshake(tcp: PeerStream, config: Arc<ClientConfig>) -> Result<GuardStream, Cause> {
     let wanted = config.alpn_protocols.clone();
     // A guard is known by its SPIFFE ID, so that no host name is sent.
     let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));

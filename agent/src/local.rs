@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wire::prompt::Prompt;
 
 use crate::explain::Explain;
 use crate::session;
@@ -124,11 +125,10 @@ async fn serve_one(
         tracing::warn!(%peer, %error, "refused: a local connection");
         return;
     }
-    if let Err(error) = client.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "the connection has gone");
-        return;
+    match Prompt::new(client) {
+        Ok(client) => Box::pin(session::serve(client, standing, shutdown)).await,
+        Err(error) => tracing::debug!(%peer, %error, "the connection has gone"),
     }
-    Box::pin(session::serve(client, standing, shutdown)).await;
 }
 
 async fn admit_same_user(client: &TcpStream, peer: SocketAddr) -> Result<(), NotOurs> {

@@ -25,6 +25,10 @@ use delivery::Delivery;
 const CHUNK: usize = 64 * 1024;
 /// How long a goodbye to the guard may take when the agent is told to stop.
 const LEAVE_TIME: Duration = Duration::from_millis(250);
+/// What a client wrote just now may take this long to be seen here.
+const JUST_NOW: Duration = Duration::from_millis(20);
+/// How long what a client has written may take to get away when its process ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A client, a tunnel, and what went between them.
 #[derive(Debug)]
@@ -56,6 +60,13 @@ enum UpState {
     Closing,
     /// The tunnel has been told, or takes nothing more.
     Closed,
+}
+
+impl Up {
+    /// Is everything that was read written, and flushed?
+    fn is_sent(&self) -> bool {
+        self.buffer.is_empty() && matches!(self.state, UpState::Open | UpState::Closed)
+    }
 }
 
 /// What was understood of the traffic.
@@ -181,9 +192,24 @@ where
         .await;
     }
 
+    /// Sends what the client has written so far. Best effort.
+    pub(crate) async fn send_last_words(&mut self) {
+        let _ = timeout(JUST_NOW, poll_fn(|cx| self.poll_up(cx))).await;
+        let sent = poll_fn(|cx| match self.poll_up(cx) {
+            Poll::Pending if !self.up.is_sent() => Poll::Pending,
+            _ => Poll::Ready(()),
+        });
+        let _ = timeout(LAST_WORDS, sent).await;
+    }
+
+    /// Gives the client's stream back and lets go of the tunnel.
+    pub(crate) fn into_local(self) -> L {
+        self.local
+    }
+
     /// Tells the guard that the client is leaving. Best effort: without it, the guard would
     /// take the client for lost.
-    pub(crate) async fn leave(mut self) {
+    pub(crate) async fn leave(&mut self) {
         let goodbye = async {
             self.tunnel.shutdown().await?;
             // Closing over unread bytes would reset the connection, and the goodbye with it.

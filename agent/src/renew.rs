@@ -343,6 +343,11 @@ impl Explain for RenewError {
         match self {
             Self::Refused { refusal, .. } => hint(refusal),
             Self::Fault(fault) => fault.hint(),
+            Self::Issued(IssuedError::Dates { .. }) => Some(
+                "set the clock of this machine, or tell IT that the guard's is wrong; then it \
+                 works again by itself"
+                    .into(),
+            ),
             Self::Issued(error) => error.hint(),
             Self::Key(_) => Some("leave this profile and join again with a new invite".into()),
             Self::Profile(error) => error.hint(),

@@ -73,10 +73,11 @@ pub enum Ending {
     },
 }
 
-/// Carries an open session for a client in this process, until one end has gone or `stop`.
+/// Carries an open session for a client in this process, until one end has gone or `stop`,
+/// which says that the process is about to end: what the client has written by then is sent.
 ///
-/// Gives the ending, and the client's stream, still open when the ending is to be known
-/// before the client sees the end of it.
+/// Gives the ending, and the client's stream as long as the client has not seen the end of
+/// it: so the ending can be known before.
 pub async fn carry<L>(
     local: L,
     tunnel: Tunnel,
@@ -88,7 +89,12 @@ where
 {
     let mut relay = Relay::new(local, tunnel.stream, &[]);
     let broken = match stop.run_until_cancelled(relay.run()).await {
-        None | Some(End::Client) => {
+        None => {
+            relay.send_last_words().await;
+            relay.leave().await;
+            return (Ending::Left, Some(relay.into_local()));
+        }
+        Some(End::Client) => {
             relay.leave().await;
             return (Ending::Left, None);
         }
@@ -99,7 +105,7 @@ where
         return (Ending::Left, None);
     }
     let family = relay.family();
-    let local = relay.orphan().local;
+    let local = relay.into_local();
     let asked = standing.ask(Instant::now(), family);
     let ending = match stop.run_until_cancelled(asked).await {
         None => Ending::Left,

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::explain::Explain as _;
+use crate::fault::{Cause, Fault};
 use crate::profile::Route;
 use crate::tunnel::{self, Tunnel, TunnelError};
 
@@ -17,6 +18,11 @@ const ASK_TIME: Duration = Duration::from_secs(5);
 /// How many sessions are opened at the same time. When a farm script connects two hundred
 /// times at once, handshakes that take turns are done sooner than all of them together.
 const TURNS: usize = 32;
+
+/// How long a new client may wait for its turn. While a guard takes connections and says
+/// nothing, each turn lasts as long as [`tunnel::open`] may; with that, everybody is told
+/// well within the 30 seconds after which rpyc gives up.
+const TURN_TIME: Duration = Duration::from_secs(12);
 
 /// How we stand with a guard, shared by all sessions of one route.
 ///
@@ -101,10 +107,18 @@ impl Standing {
     /// before it being open.
     ///
     /// # Errors
-    /// As [`tunnel::open`].
+    /// As [`tunnel::open`], and when there is no turn in time.
     pub async fn open(&self, first: &[u8], patience: Duration) -> Result<Tunnel, TunnelError> {
         // The semaphore is never closed.
-        let _turn = self.turns.acquire().await;
+        let Ok(_turn) = timeout(TURN_TIME, self.turns.acquire()).await else {
+            let guard = &self.route.guard;
+            let fault = Fault {
+                guard: guard.name().clone(),
+                address: guard.addresses.first().cloned().unwrap_or_default(),
+                cause: Cause::AnswerTimeout(TURN_TIME),
+            };
+            return Err(fault.into());
+        };
         tunnel::open(&self.route, first, patience).await
     }
 

@@ -76,8 +76,8 @@ pub async fn open_once(route: &Route, first: &[u8]) -> Result<Tunnel, TunnelErro
         Ok(tunnel) => return Ok(tunnel),
         Err(error) => error,
     };
-    // The guard's clock decides what has expired, and ours may be behind.
-    let Some(due) = error.what_expired() else {
+    // The guard's clock decides what is out of date, and ours may be another.
+    let Some(due) = error.what_is_out_of_date() else {
         return Err(error);
     };
     let credentials = renew::renew(&route.profile, &credentials, due).await?;
@@ -222,7 +222,7 @@ impl TunnelError {
         }
     }
 
-    fn what_expired(&self) -> Option<renew::Due> {
+    fn what_is_out_of_date(&self) -> Option<renew::Due> {
         let refused = |code: Code| matches!(self, Self::Refused(r) if r.code == code.as_str());
         let alert = matches!(
             self,
@@ -231,9 +231,13 @@ impl TunnelError {
                 ..
             })
         );
-        if alert || refused(Code::CertificateExpired) {
+        // What is not valid yet was issued while a clock was wrong.
+        if alert || refused(Code::CertificateExpired) || refused(Code::CertificateNotYetValid) {
             Some(renew::Due::Certificate)
-        } else if refused(Code::TokenExpired) || refused(Code::TokenBinding) {
+        } else if refused(Code::TokenExpired)
+            || refused(Code::TokenNotYetValid)
+            || refused(Code::TokenBinding)
+        {
             Some(renew::Due::Token)
         } else {
             None

@@ -23,6 +23,7 @@ pub use issuing::{Bundle, Redemption};
 pub use listing::{Device, Entry, EntryState, InviteEntry, InviteState, ListedToken, Listing};
 pub use revoking::{Accepted, Revoked, Target};
 
+use crate::audit_key::{self, AuditKey};
 use crate::certificates::{LoadError, Signer, SubjectKey, p256_key};
 use crate::error::{IssueError, StateError, StoreError};
 use crate::files;
@@ -30,8 +31,8 @@ use crate::journal::{self, Journal};
 use crate::records::{self, Alarm, CertificateRow, Terms};
 use crate::snapshot::{Snapshot, SnapshotCertificate};
 use crate::state::{
-    self, AUTHORITY_CERTIFICATE, AUTHORITY_KEY, Description, GUARD_CERTIFICATE, GUARD_KEY, Holds,
-    JOURNAL, MARK, STATE, STORE, TOKEN_KEY,
+    self, AUDIT_KEY, AUTHORITY_CERTIFICATE, AUTHORITY_KEY, Description, GUARD_CERTIFICATE,
+    GUARD_KEY, Holds, JOURNAL, MARK, STATE, STORE, TOKEN_KEY,
 };
 use crate::store::{self, Abort, Store, mark};
 use crate::trust::{self, Standing, TokenRef, TrustStore};
@@ -156,6 +157,7 @@ impl Authority {
                 "it is not an Ed25519 key in PKCS #8 and PEM".into(),
             )
         })?;
+        AuditKey::load(path)?;
         Ok(Self {
             guard: Identity::new(domain, Kind::Guard, guard),
             signer,
@@ -259,6 +261,8 @@ impl Authority {
             key = SubjectKey::from_pair(&pair).map_err(|e| crypto("read the guard's key", e))?;
         } else if let Some((der, leaf)) = &present
             && !is_due(leaf.not_before, leaf.not_after, now)
+            // Otherwise it was issued while the clock was ahead.
+            && leaf.not_before <= now
         {
             return self.credentials(der.clone(), &key_pem, leaf);
         }
@@ -461,12 +465,13 @@ impl fmt::Debug for Authority {
 }
 
 /// The files of an authority, each with what it is. `state.toml` has been read by then.
-pub(crate) const FILES: [(&str, &str); 7] = [
+pub(crate) const FILES: [(&str, &str); 8] = [
     (AUTHORITY_KEY, "the authority's private key"),
     (AUTHORITY_CERTIFICATE, "the authority's certificate"),
     (TOKEN_KEY, "the private key that signs tokens"),
     (GUARD_KEY, "the guard's private key"),
     (GUARD_CERTIFICATE, "the guard's certificate"),
+    (AUDIT_KEY, audit_key::WHAT),
     (STORE, store::WHAT),
     (JOURNAL, journal::WHAT),
 ];
@@ -510,6 +515,7 @@ fn fill(
         .map_err(|e| crypto("issue the guard's certificate", e))?;
     write(GUARD_KEY, guard_key.expose())?;
     write(GUARD_CERTIFICATE, &signed.pem)?;
+    audit_key::create(directory)?;
 
     write(JOURNAL, "")?;
     store::create(&directory.join(STORE))?;

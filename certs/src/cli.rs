@@ -1,7 +1,6 @@
 //! The command line: each command opens the state directory, does one thing, and says
 //! what it did.
 
-mod arguments;
 mod backups;
 mod issuing;
 mod outcome;
@@ -10,13 +9,12 @@ mod people;
 
 use std::path::Path;
 
+use hrpyc_certs::arguments::{Arguments, Command, InitArguments};
 use hrpyc_certs::{Authority, State, StateError, open};
 use jiff::Timestamp;
 use serde_json::json;
 use wire::Name;
 
-pub(crate) use arguments::Arguments;
-use arguments::{Command, InitArguments};
 pub(crate) use outcome::print_usage;
 use outcome::{Done, Failure};
 

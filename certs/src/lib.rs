@@ -5,6 +5,8 @@
 //! that joined another guard's authority and holds only its own key. What the guard asks
 //! before and during a session is behind [`TrustStore`].
 
+pub mod arguments;
+mod audit_key;
 mod authority;
 mod backup;
 mod bundle;
@@ -21,6 +23,7 @@ mod store;
 mod trust;
 pub mod when;
 
+pub use audit_key::{AuditKey, AuditPublicKey};
 pub use authority::{
     Accepted, AccessEnd, Authority, Bundle, Changes, Device, Effect, Entry, EntryState,
     GuardCredentials, InviteEntry, InviteMade, InviteOrder, InviteState, ListedToken, Listing,
@@ -32,7 +35,7 @@ pub use error::{IssueError, StateError, StoreError};
 pub use member::Member;
 pub use records::Alarm;
 pub use snapshot::Snapshot;
-pub use state::{State, default_state_dir, open};
+pub use state::{JOINING_KEY, State, default_state_dir, is_vacant, open};
 pub use trust::{
     CertificateStatus, Grant, Revocation, Standing, TokenRef, TokenStatus, TrustStore,
 };

@@ -1,5 +1,5 @@
-//! A guard that joined another guard's authority: it holds its own key and nothing that
-//! could sign.
+//! A guard that joined another guard's authority: it holds its own keys and nothing that
+//! could sign certificates or tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use wire::leaf::{Leaf, Usage};
 use wire::{Identity, Kind, Secret, TrustDomain};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::audit_key::{self, AuditKey};
 use crate::authority::{GuardCredentials, crypto};
 use crate::certificates::{self, SubjectKey, p256_key};
 use crate::error::StateError;
@@ -70,6 +71,7 @@ impl Member {
             ] {
                 files::create(&directory.join(name), content.as_bytes())?;
             }
+            audit_key::create(directory)?;
             // What cannot be opened must not get the state directory's name.
             Self::load(
                 directory,
@@ -96,6 +98,7 @@ impl Member {
         let token_public = files::read(&file(TOKEN_PUBLIC), "the public key of tokens")?;
         let key = files::read(&file(GUARD_KEY), WHAT_KEY)?;
         let pem = files::read(&file(GUARD_CERTIFICATE), WHAT_CERTIFICATE)?;
+        AuditKey::load(path)?;
 
         let authority = CertificateDer::from_pem_slice(authority_pem.expose().as_bytes())
             .map_err(|_| damaged(AUTHORITY_CERTIFICATE, "it is not a certificate in PEM"))?;

@@ -18,9 +18,14 @@ pub(crate) const TOKEN_KEY: &str = "token.key";
 pub(crate) const TOKEN_PUBLIC: &str = "token.pub";
 pub(crate) const GUARD_KEY: &str = "guard.key";
 pub(crate) const GUARD_CERTIFICATE: &str = "guard.crt";
+pub(crate) const AUDIT_KEY: &str = "audit.key";
 pub(crate) const STORE: &str = "store.db";
 pub(crate) const MARK: &str = "store.high";
 pub(crate) const JOURNAL: &str = "revocations.jsonl";
+
+/// The key of a guard that is joining, where an empty directory waits to become its state
+/// directory.
+pub const JOINING_KEY: &str = ".hrpyc-joining.key";
 
 /// The version of the layout.
 const VERSION: u32 = 1;
@@ -174,11 +179,15 @@ pub fn open(path: &Path) -> Result<State, StateError> {
     }
 }
 
-/// Whether a directory holds nothing but what an interrupted start left behind.
-pub(crate) fn is_vacant(path: &Path) -> Result<bool, StateError> {
+/// Whether a directory holds nothing but what an interrupted start or joining left behind.
+///
+/// # Errors
+/// [`StateError`] when it cannot be read, or is no directory.
+pub fn is_vacant(path: &Path) -> Result<bool, StateError> {
     for entry in fs::read_dir(path).map_err(files::io_error("read", path))? {
         let entry = entry.map_err(files::io_error("read", path))?;
-        if !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+        let name = entry.file_name();
+        if name != JOINING_KEY && !name.to_string_lossy().starts_with(UNFINISHED) {
             return Ok(false);
         }
     }

@@ -1,6 +1,27 @@
-//! The few brine items that heads and answers are made of.
+//! Brine: rpyc's serialization of plain data, read strictly.
 //!
-//! Source: `core/brine.py`, the same in 4.1.0, 5.3.1 and 6.0.2 for these tags.
+//! Source: `core/brine.py` of 4.1.0, 4.1.5, 5.3.1 and 6.0.2. They write the same bytes on
+//! Python 3 and differ in one tag: 4.x still reads `0x09`, the `long` of Python 2, which no
+//! Python 3 writes and which is refused here.
+//!
+//! rpyc reads a value in many forms and writes it in one. Only that one is accepted here:
+//! whatever is accepted is written back byte for byte the same, by us and by rpyc, except
+//! that rpyc orders the elements of a set anew.
+//!
+//! - [`Plain`] is a value that was checked and stays where it is, in the frame's bytes.
+//! - [`Value`] is a value taken apart.
+
+mod plain;
+mod sets;
+mod token;
+mod value;
+
+pub use plain::{Items, Plain};
+pub use token::{Int, Limits, Refused};
+pub use value::Value;
+
+pub(crate) use plain::CHECKED;
+pub(crate) use token::{Token, Tokens};
 
 pub(crate) const EMPTY_TUPLE: u8 = 0x02;
 pub(crate) const TUPLE_1: u8 = 0x10;
@@ -8,13 +29,27 @@ pub(crate) const TUPLE_2: u8 = 0x11;
 pub(crate) const TUPLE_3: u8 = 0x12;
 pub(crate) const TUPLE_4: u8 = 0x13;
 
+pub(crate) const NONE: u8 = 0x00;
 const EMPTY_BYTES: u8 = 0x01;
+const TRUE: u8 = 0x03;
+const FALSE: u8 = 0x04;
+const NOT_IMPLEMENTED: u8 = 0x05;
+const ELLIPSIS: u8 = 0x06;
 const UNICODE: u8 = 0x08;
 const BYTES_1: u8 = 0x0a;
+const BYTES_4: u8 = 0x0d;
 const BYTES_U8: u8 = 0x0e;
 const BYTES_U32: u8 = 0x0f;
+const TUPLE_U8: u8 = 0x14;
+const TUPLE_U32: u8 = 0x15;
 const INT_U8: u8 = 0x16;
-const IMMEDIATE_ZERO: u8 = 0x50;
+const INT_U32: u8 = 0x17;
+const FLOAT: u8 = 0x18;
+const SLICE: u8 = 0x19;
+const FROZENSET: u8 = 0x1a;
+const COMPLEX: u8 = 0x1b;
+const IMMEDIATE_FIRST: u8 = 0x20;
+pub(crate) const IMMEDIATE_ZERO: u8 = 0x50;
 const IMMEDIATE_LAST: u8 = 0xef;
 
 /// Decimal digits of `u64::MAX`.
@@ -88,27 +123,50 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 pub(crate) fn put_count(out: &mut Vec<u8>, value: u64) {
     match u8::try_from(value) {
         Ok(small) if small <= IMMEDIATE_LAST - IMMEDIATE_ZERO => out.push(IMMEDIATE_ZERO + small),
-        _ => {
-            let digits = value.to_string();
-            out.extend_from_slice(&[INT_U8, digits.len() as u8]);
-            out.extend_from_slice(digits.as_bytes());
-        }
+        _ => put_digits(out, &value.to_string()),
     }
+}
+
+/// An integer that has no immediate form, as its decimal digits.
+fn put_digits(out: &mut Vec<u8>, digits: &str) {
+    put_length(out, INT_U8, digits.len());
+    out.extend_from_slice(digits.as_bytes());
 }
 
 /// `text` must be shorter than 4 GiB; callers bound it.
 pub(crate) fn put_str(out: &mut Vec<u8>, text: &str) {
     out.push(UNICODE);
-    match text.len() {
+    put_bytes(out, text.as_bytes());
+}
+
+/// `bytes` must be fewer than 4 GiB; callers bound them.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes.len() {
         0 => out.push(EMPTY_BYTES),
         length @ 1..=4 => out.push(BYTES_1 + length as u8 - 1),
-        length @ 5..=255 => out.extend_from_slice(&[BYTES_U8, length as u8]),
-        length => {
-            out.push(BYTES_U32);
+        length => put_length(out, BYTES_U8, length),
+    }
+    out.extend_from_slice(bytes);
+}
+
+/// The head of a tuple of `count` items, which must be fewer than 2^32.
+pub(crate) fn put_tuple(out: &mut Vec<u8>, count: usize) {
+    match count {
+        0 => out.push(EMPTY_TUPLE),
+        1..=4 => out.push(TUPLE_1 + count as u8 - 1),
+        count => put_length(out, TUPLE_U8, count),
+    }
+}
+
+/// The tag for a length of one byte, or the next one, for a length of four.
+fn put_length(out: &mut Vec<u8>, tag: u8, length: usize) {
+    match u8::try_from(length) {
+        Ok(length) => out.extend_from_slice(&[tag, length]),
+        Err(_) => {
+            out.push(tag + 1);
             out.extend_from_slice(&(length as u32).to_be_bytes());
         }
     }
-    out.extend_from_slice(text.as_bytes());
 }
 
 #[cfg(test)]

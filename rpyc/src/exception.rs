@@ -18,6 +18,8 @@ const TRACEBACK_TEXT: &str = "(hrpyc-guard sent this message; it comes from no P
 pub enum ExceptionClass {
     /// Not allowed to.
     PermissionError,
+    /// There is no such attribute: what Python passes over where it looks for one by itself.
+    AttributeError,
     /// No connection, or not any more.
     ConnectionError,
     /// The connection ended.
@@ -31,6 +33,7 @@ impl ExceptionClass {
     pub fn name(self) -> &'static str {
         match self {
             Self::PermissionError => "PermissionError",
+            Self::AttributeError => "AttributeError",
             Self::ConnectionError => "ConnectionError",
             Self::EofError => "EOFError",
             Self::TimeoutError => "TimeoutError",

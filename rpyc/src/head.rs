@@ -71,10 +71,15 @@ impl Head {
         self.kind == Kind::Request { handler: CLOSE }
     }
 
-    /// The head of an answer to this request.
+    /// The head of an answer to this request: an exception.
     pub(crate) fn exception(&self) -> Self {
+        self.answer(Kind::Exception)
+    }
+
+    /// The head of an answer to this request.
+    pub(crate) fn answer(&self, kind: Kind) -> Self {
         Self {
-            kind: Kind::Exception,
+            kind,
             // Our own thread can have any number, but 0 means "unbound".
             threads: self.threads.map(|asked| Threads {
                 sender: asked.receiver.max(1),
@@ -86,7 +91,11 @@ impl Head {
 
     /// Reads the head of a payload of which `bytes` are the beginning.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Unread> {
-        let mut reader = Reader(bytes);
+        Self::take(&mut Reader(bytes))
+    }
+
+    /// Reads the head and leaves what follows it.
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, Unread> {
         let mut first = reader.byte()?;
 
         // A message begins with 0x12, or with 1 to 3. A thread id is a pointer in user space

@@ -8,26 +8,36 @@
 //! 6.0.2.
 
 pub mod answering;
-mod brine;
+pub mod brine;
+pub mod conversation;
+pub mod dialect;
 pub mod exception;
 pub mod family;
 pub mod frame;
 pub mod head;
+pub mod inflate;
+pub mod message;
 pub mod observer;
 pub mod pending;
 pub mod probe;
+pub mod reader;
+pub mod reverse;
 pub mod sniff;
 
 #[cfg(test)]
 mod captures;
 
-pub use answering::{Answer, Refuser};
+pub use answering::{Answer, Refuser, none_frame};
+pub use conversation::{Answered, Asked, Conversation, Side, Step};
 pub use exception::{ExceptionClass, exception_frame};
 pub use family::Family;
 pub use head::{Head, Kind, Threads};
+pub use inflate::Inflater;
+pub use message::{Body, Boxed, Malformed, Message, ObjectId, Request};
 pub use observer::Observer;
 pub use pending::Pending;
 pub use probe::{Probe, Verdict};
+pub use reader::{Frame, FrameError, FrameReader, Piece};
 pub use sniff::{Sniff, sniff};
 
 /// The bytes are not rpyc, or not any more: nothing after them can be understood.

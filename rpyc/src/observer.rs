@@ -154,14 +154,14 @@ fn take<'a>(input: &mut &'a [u8], at_most: usize) -> &'a [u8] {
 
 /// The first bytes of one payload, while its head is not complete.
 #[derive(Debug)]
-struct Prefix {
+pub(crate) struct Prefix {
     bytes: [u8; head::LONGEST],
     have: usize,
     inflater: Option<Box<Decompress>>,
 }
 
 impl Prefix {
-    fn new(compressed: bool) -> Self {
+    pub(crate) fn new(compressed: bool) -> Self {
         Self {
             bytes: [0; head::LONGEST],
             have: 0,
@@ -169,7 +169,7 @@ impl Prefix {
         }
     }
 
-    fn read(&mut self, piece: &[u8]) -> Result<Head, Unread> {
+    pub(crate) fn read(&mut self, piece: &[u8]) -> Result<Head, Unread> {
         match &mut self.inflater {
             None => {
                 let room = &mut self.bytes[self.have..];

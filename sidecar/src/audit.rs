@@ -1,21 +1,32 @@
-//! The audit log of connections: one JSON object a line, in `STATE/audit/connections.jsonl`.
+//! The audit: one JSON object a line, of connections in `STATE/audit/connections.jsonl` and of
+//! calls in `STATE/audit/calls.jsonl`. Each of the two is a hash chain that is signed now and
+//! then; see [`chain`] and [`checkpoint`].
 //!
 //! Each attempt to connect is opened here when it is accepted, and leaves a record
 //! whatever happens, because [`Attempt`] and [`OpenSession`] write one when they are
 //! dropped. A session that cannot be written down does not begin.
 
 mod budget;
+mod calls;
+pub mod chain;
+pub mod checkpoint;
+pub mod commands;
+mod files;
 mod leftovers;
 mod log;
+mod queue;
+pub mod reader;
 mod record;
+mod redact;
 mod writer;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use aws_lc_rs::rand;
+use certs::AuditKey;
 use wire::leaf::{Leaf, Serial};
 use wire::{Code, Identity};
 
@@ -25,7 +36,12 @@ use crate::limits::AddressKey;
 use crate::policy::Permit;
 use crate::relay::{End, Traffic};
 use budget::{Allowance, Budget, Verdict};
+pub use calls::{Argument, Call, Direction, OpenCall, Outcome, SessionCalls, Slot, reference};
+pub use files::{CALLS, CONNECTIONS};
+pub use queue::Full;
+use queue::Queue;
 pub use record::{Event, Record};
+pub use redact::{MARKER, Pattern, Redactor, Rule};
 use writer::Writer;
 pub use writer::{AuditError, lock_directory};
 
@@ -46,6 +62,9 @@ const ALARMS: usize = 10_000;
 #[derive(Debug)]
 pub struct Audit {
     writer: Writer,
+    calls: Writer,
+    queue: Arc<Queue>,
+    redactor: RwLock<Arc<Redactor>>,
     /// By address, for who has not shown who he is.
     strangers: Budget<AddressKey>,
     /// By identity, for who has.
@@ -54,14 +73,25 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Opens the log in a directory, makes it where it is missing, and closes the records
+    /// Opens the logs in a directory, makes them where they are missing, and closes the records
     /// that a killed guard left open.
     ///
     /// # Errors
     /// [`AuditError`] when the directory or the file cannot be used.
-    pub fn open(directory: &std::path::Path, config: AuditConfig) -> Result<Arc<Self>, AuditError> {
+    pub fn open(
+        directory: &std::path::Path,
+        config: AuditConfig,
+        key: AuditKey,
+    ) -> Result<Arc<Self>, AuditError> {
+        let key = Arc::new(key);
+        let writer = Writer::connections(directory, config.clone(), key.clone())?;
+        let redactor = Redactor::new(config.redact.clone());
+        let (calls, queue) = Writer::calls(directory, config, key)?;
         Ok(Arc::new(Self {
-            writer: Writer::open(directory, config)?,
+            writer,
+            calls,
+            queue,
+            redactor: RwLock::new(Arc::new(redactor)),
             strangers: Budget::new(STRANGERS),
             members: Budget::new(MEMBERS),
             raised: Mutex::default(),
@@ -76,27 +106,35 @@ impl Audit {
             let mut record = Record::new(Event::Alarm);
             record.reason = Some(reason.into());
             record.sentence = Some(sentence.into());
-            self.writer.write(record);
+            self.writer.write(&record);
         }
     }
 
     /// Writes a record about the guard itself.
-    pub fn event(&self, record: Record) {
+    pub fn event(&self, record: &Record) {
         self.writer.write(record);
     }
 
-    /// Applies a new configuration and begins to write to the file of that name anew.
+    /// Applies a new configuration and opens the files anew. Sessions keep the rules of
+    /// redaction that they began with.
     pub fn reconfigure(&self, config: AuditConfig) {
+        *self
+            .redactor
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(Redactor::new(config.redact.clone()));
+        self.calls.reconfigure(config.clone());
         self.writer.reconfigure(config);
     }
 
     /// Writes down what was only counted and that the guard stopped, and waits until all is on
-    /// disk. Returns how many
-    /// records could not be written.
+    /// disk and signed. Returns how many records could not be written.
     pub fn finish(&self) -> usize {
+        self.queue.close();
+        let calls = self.calls.finish();
         self.write_suppressed(true);
-        self.writer.write(Record::new(Event::Stopped));
-        self.writer.finish()
+        self.writer.write(&Record::new(Event::Stopped));
+        calls + self.writer.finish()
     }
 
     /// Writes one record for each address whose failures were only counted, when its time
@@ -104,14 +142,14 @@ impl Audit {
     pub fn write_suppressed(&self, at_once: bool) {
         for (address, count) in self.strangers.take_counted(at_once) {
             let address = address.map_or_else(|| "others".into(), |key| key.to_string());
-            self.writer.write(Record::suppressed(address, count));
+            self.writer.write(&Record::suppressed(address, count));
         }
         for (identity, count) in self.members.take_counted(at_once) {
             let mut record = Record::suppressed("others".into(), count);
             if let Some(identity) = identity {
                 (record.address, record.identity) = (None, Some(identity));
             }
-            self.writer.write(record);
+            self.writer.write(&record);
         }
     }
 
@@ -216,7 +254,7 @@ impl Attempt {
             record.event = event;
             record.identity = Some(identity.clone());
             record.seconds = Some(self.begun.elapsed().as_secs_f64());
-            self.audit.writer.write(record);
+            self.audit.writer.write(&record);
         }
     }
 
@@ -225,7 +263,7 @@ impl Attempt {
     /// # Errors
     /// A denial when the last record could not be written.
     pub fn check_writable(&self) -> Result<(), Denial> {
-        if self.audit.writer.is_failing() {
+        if self.audit.writer.is_failing() || self.audit.calls.is_failing() {
             Err(unwritable())
         } else {
             Ok(())
@@ -242,13 +280,7 @@ impl Attempt {
         };
         record.restamp(Event::Opened);
         record.shares_user = shared_user.then_some(true);
-        if self
-            .audit
-            .writer
-            .write_through(record.clone())
-            .await
-            .is_err()
-        {
+        if self.audit.writer.write_through(&record).await.is_err() {
             return Err((self, unwritable()));
         }
         self.record = None;
@@ -275,7 +307,7 @@ impl Attempt {
         };
         if verdict == Verdict::Record {
             tracing::info!(peer = %self.peer, code = %code, stage = code.stage().as_str(), "refused: {sentence}");
-            self.audit.writer.write(record);
+            self.audit.writer.write(&record);
         }
     }
 }
@@ -309,6 +341,33 @@ pub struct OpenSession {
 }
 
 impl OpenSession {
+    /// Where the session's calls are written down.
+    pub fn calls(&self) -> SessionCalls {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (session, identity, role) =
+            self.record
+                .as_ref()
+                .map_or_else(Default::default, |record| {
+                    let identity = record.identity.as_ref().map(ToString::to_string);
+                    (text(&record.session), text(&identity), text(&record.role))
+                });
+        let redactor = self
+            .audit
+            .redactor
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let queue = self.audit.queue.clone();
+        SessionCalls::new(queue, redactor, &session, &identity, &role)
+    }
+
+    /// Why the guard ends it, where there is more to say than the reason.
+    pub fn note(&mut self, why: String) {
+        if let Some(record) = &mut self.record {
+            record.sentence = Some(why);
+        }
+    }
+
     /// Writes the end of the session.
     pub fn closed(mut self, end: End) {
         self.write(end);
@@ -323,7 +382,7 @@ impl OpenSession {
         record.bytes_down = Some(self.traffic.down);
         record.seconds = Some(self.begun.elapsed().as_secs_f64());
         record.reason = Some(end.as_str().into());
-        self.audit.writer.write(record);
+        self.audit.writer.write(&record);
     }
 }
 

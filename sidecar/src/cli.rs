@@ -1,8 +1,14 @@
 //! The command line.
 
+mod audit;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use audit::{
+    AuditArgs, AuditCommand, FilterArgs, KeyArgs, SearchArgs, ShowArgs, StatsArgs, VerifyArgs,
+};
 
 /// Stands in front of Houdini's RPC server and lets in only who may come in.
 ///
@@ -29,6 +35,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Read, search and verify the audit logs; while the guard runs, or a copy elsewhere
+    Audit(AuditArgs),
     /// Look at the policy: what each role may ask of Houdini
     Policy {
         /// What to do with it.
@@ -119,6 +127,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
 
+    /// Send nothing to a Houdini that runs as the guard's own user: Python in it could read
+    /// the guard's keys
+    #[arg(long)]
+    pub refuse_own_user: bool,
+
     /// A configuration file in TOML
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -163,7 +176,7 @@ pub struct JoinArgs {
     #[arg(value_name = "CODE")]
     pub code: Option<String>,
 
-    /// Where keys and the audit log are to be kept; must not exist yet
+    /// Where keys and the audit log are to be kept; must not exist yet, or be empty
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 

@@ -2,6 +2,8 @@
 //!
 //! This is the only place of the guard that looks at defaults.
 
+mod audit;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,8 +12,11 @@ use serde::Deserialize;
 use wire::{DEFAULT_GUARD_PORT, DEFAULT_HOUDINI_PORT, Name};
 
 use crate::cli::{LogFormat, RunArgs};
+use crate::ports::OwnerRule;
 use crate::rules::{Policy, PolicyError};
 use crate::upstream::{Upstream, UpstreamError};
+use audit::RawAudit;
+pub use audit::{AuditConfig, HeadsTo, WhenFull};
 
 /// Everything the guard can be told, checked.
 #[derive(Debug, Clone)]
@@ -30,8 +35,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How long sessions may go on after SIGTERM.
     pub drain_timeout: Duration,
-    /// The operating system's user that must own an upstream's port, if it was said.
-    pub upstream_user: Option<String>,
+    /// Whose an upstream's port must be.
+    pub upstream_owner: OwnerRule,
     /// The policy file; without one there are the built-in roles.
     pub policy: Option<PathBuf>,
     /// Bounds.
@@ -78,19 +83,11 @@ pub struct Limits {
     /// A session with no byte either way ends after this. None unless set: artists leave
     /// sessions open over lunch.
     pub idle_timeout: Option<Duration>,
+    /// A client's machine, or a remote Houdini's, that has not been heard of for this long has
+    /// vanished.
+    pub peer_timeout: Duration,
     /// How far clocks may be apart when a token's dates are looked at.
     pub clock_skew: Duration,
-}
-
-/// Where the audit log turns over.
-#[derive(Debug, Clone)]
-pub struct AuditConfig {
-    /// A file that would grow over this many bytes is closed and a new one begun.
-    pub max_bytes: u64,
-    /// A file older than this is closed and a new one begun.
-    pub max_age: Duration,
-    /// How many closed files are kept; all of them unless set.
-    pub keep: Option<usize>,
 }
 
 /// Why there is no configuration.
@@ -152,6 +149,7 @@ struct RawConfig {
     drain_timeout: Option<RawDuration>,
     allow_remote_upstream: Vec<String>,
     upstream_user: Option<String>,
+    refuse_own_user: bool,
     policy: Option<PathBuf>,
     limits: RawLimits,
     audit: RawAudit,
@@ -196,15 +194,8 @@ struct RawLimits {
     enrolment_timeout: Option<RawDuration>,
     upstream_timeout: Option<RawDuration>,
     idle_timeout: Option<RawDuration>,
+    peer_timeout: Option<RawDuration>,
     clock_skew: Option<RawDuration>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawAudit {
-    max_bytes: Option<u64>,
-    max_age: Option<RawDuration>,
-    keep: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -290,7 +281,7 @@ fn merge(raw: RawConfig, args: &RunArgs) -> Result<Config, ConfigError> {
     let advertise = args.advertise.clone().or(raw.advertise);
     Ok(Config {
         listen,
-        upstreams: upstreams(&args.upstream, raw.upstream, &allowed)?,
+        upstreams: upstreams(&args.upstream, raw.upstream, &allowed, listen)?,
         state_dir: args
             .state_dir
             .clone()
@@ -310,10 +301,13 @@ fn merge(raw: RawConfig, args: &RunArgs) -> Result<Config, ConfigError> {
             Duration::ZERO,
             MONTH,
         )?,
-        upstream_user: raw.upstream_user,
+        upstream_owner: OwnerRule {
+            user: raw.upstream_user,
+            refuse_own: raw.refuse_own_user || args.refuse_own_user,
+        },
         policy: args.policy.clone().or(raw.policy),
         limits: limits(&raw.limits)?,
-        audit: audit(&raw.audit)?,
+        audit: raw.audit.resolve()?,
     })
 }
 
@@ -337,6 +331,7 @@ fn upstreams(
     args: &[String],
     raw: RawUpstreams,
     allowed: &[String],
+    listen: SocketAddr,
 ) -> Result<Vec<Upstream>, ConfigError> {
     let raw: Vec<RawUpstream> = if args.is_empty() {
         match raw {
@@ -361,7 +356,8 @@ fn upstreams(
             RawUpstream::Address(address) => (None, address),
             RawUpstream::Named(named) => (Some(named.name), named.address),
         };
-        let upstream = Upstream::parse(name, &address, allowed).map_err(wrong)?;
+        let mut upstream = Upstream::parse(name, &address, allowed).map_err(wrong)?;
+        upstream.leave_out(listen).map_err(wrong)?;
         if let Some(other) = upstreams.iter().find(|other| other.clashes_with(&upstream)) {
             return Err(wrong(UpstreamError::Twice(
                 other.to_string(),
@@ -377,29 +373,6 @@ fn upstreams(
         });
     }
     Ok(upstreams)
-}
-
-fn audit(raw: &RawAudit) -> Result<AuditConfig, ConfigError> {
-    const LEAST: u64 = 64 << 10;
-    let max_bytes = raw.max_bytes.unwrap_or(64 << 20);
-    if max_bytes < LEAST {
-        return Err(ConfigError::Value {
-            setting: "audit.max_bytes",
-            problem: format!("{max_bytes} is too little: give at least {LEAST}"),
-        });
-    }
-    if raw.keep == Some(0) {
-        return Err(ConfigError::Value {
-            setting: "audit.keep",
-            problem: "0 would throw away what was just written: leave it out to keep all".into(),
-        });
-    }
-    let max_age = raw.max_age.map_or(24 * HOUR, |age| age.0);
-    Ok(AuditConfig {
-        max_bytes,
-        max_age: within("audit.max_age", max_age, MINUTE, 12 * MONTH)?,
-        keep: raw.keep,
-    })
 }
 
 /// A length of time that is neither so short that nobody gets in nor so long that it means
@@ -462,6 +435,13 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
             .idle_timeout
             .map(|idle| within("limits.idle_timeout", idle.0, Duration::from_secs(1), MONTH))
             .transpose()?,
+        // The keepalive of TCP counts in whole seconds, and asks three times.
+        peer_timeout: within(
+            "limits.peer_timeout",
+            raw.peer_timeout.map_or(MINUTE, |time| time.0),
+            Duration::from_secs(4),
+            HOUR,
+        )?,
         clock_skew: within(
             "limits.clock_skew",
             raw.clock_skew

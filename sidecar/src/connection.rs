@@ -9,13 +9,15 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use wire::Code;
 
-use crate::audit::{Attempt, Event};
+use crate::audit::{Attempt, Event, OpenSession};
 use crate::denial::Denial;
 use crate::guard::Guard;
 use crate::identity::{self, Unverified, VerifiedPeer};
+use crate::inspect::{self, Inspector, Who};
 use crate::limits::Turn;
 use crate::policy::Permit;
 use crate::relay;
+use crate::rules::Inspect;
 use crate::tls::{self, Accepted, EnrolmentSession, FollowerSession, RenewalSession, TlsSession};
 use crate::upstream::{self, Connection};
 use crate::{enrolment, follow, hello, policy, token};
@@ -36,7 +38,8 @@ pub async fn serve(tcp: TcpStream, address: SocketAddr, guard: Arc<Guard>) {
         Err(denial) => return refused(&guard, attempt, &denial),
     };
     let deadline = Instant::now() + config.limits.handshake_timeout;
-    let accepted = match tls::accept(tcp, &guard.tls(), deadline).await {
+    let vanished_after = config.limits.peer_timeout;
+    let accepted = match tls::accept(tcp, &guard.tls(), deadline, vanished_after).await {
         Ok(accepted) => accepted,
         Err(denial) => return refused(&guard, attempt, &denial),
     };
@@ -71,12 +74,45 @@ async fn serve_session(
     {
         return record.closed(relay::End::ClientLost);
     }
-    let idle = permit.idle_timeout();
-    let ended = permit.registration().ended();
-    let end = relay::run(session.stream(), &mut up, &mut record.traffic, idle, ended).await;
+    let end = relay(&mut session, &mut up, &mut permit, &mut record, guard).await;
     drop(up);
     record.closed(end);
     let _ = timeout(GOODBYE, session.stream().shutdown()).await;
+}
+
+/// Carries the session's bytes to its end, inspected as its role wants it.
+async fn relay(
+    session: &mut TlsSession,
+    up: &mut Connection,
+    permit: &mut Permit,
+    record: &mut OpenSession,
+    guard: &Arc<Guard>,
+) -> relay::End {
+    let idle = permit.idle_timeout();
+    if permit.role().inspect() == Inspect::Off {
+        let ended = permit.registration().ended();
+        return relay::run(session.stream(), up, &mut record.traffic, idle, ended).await;
+    }
+    let houdini = permit.houdini().clone();
+    let known = guard.families.of(&houdini).await;
+    let who = Who {
+        identity: permit.peer().identity().shorthand(),
+        role: permit.role().as_str().into(),
+        contact: permit.role().contact().map(str::to_owned),
+    };
+    let rules = permit.rules().clone();
+    let mut inspector = Inspector::new(who, permit.role(), rules, record.calls(), known);
+    let ended = permit.registration().ended();
+    let client = session.stream();
+    let traffic = &mut record.traffic;
+    let (end, why) = inspect::run(client, up, &mut inspector, traffic, idle, ended).await;
+    if let Some(family) = inspector.houdini_family() {
+        guard.families.learn(&houdini, family);
+    }
+    if let Some(why) = why {
+        record.note(why);
+    }
+    end
 }
 
 /// From a handshake to an open connection to Houdini.

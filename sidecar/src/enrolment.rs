@@ -7,13 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certs::{Authority, IssueError, Redemption};
 use jiff::Timestamp;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use wire::Code;
 use wire::enrolment::{Issued, Redeem, Renew, Reply};
 use wire::leaf::Fingerprint;
 use wire::message::{self, Message, ReadError};
+use wire::peer::PeerStream;
 
 use crate::denial::Denial;
 use crate::identity::{RenewingPeer, day_and_time};
@@ -58,7 +58,7 @@ pub async fn refuse_renewal(session: &mut RenewalSession, denial: &Denial) {
 }
 
 async fn join(
-    stream: &mut TlsStream<TcpStream>,
+    stream: &mut TlsStream<PeerStream>,
     trust: &Trust,
     limit: Duration,
 ) -> Result<Issued, Denial> {
@@ -115,7 +115,7 @@ fn redeem(
 }
 
 async fn renew(
-    stream: &mut TlsStream<TcpStream>,
+    stream: &mut TlsStream<PeerStream>,
     peer: &RenewingPeer,
     trust: &Trust,
     limit: Duration,
@@ -134,7 +134,10 @@ async fn renew(
     .await
 }
 
-async fn read<M: Message>(stream: &mut TlsStream<TcpStream>, limit: Duration) -> Result<M, Denial> {
+async fn read<M: Message>(
+    stream: &mut TlsStream<PeerStream>,
+    limit: Duration,
+) -> Result<M, Denial> {
     match timeout(limit, message::read(stream)).await {
         Ok(Ok(message)) => Ok(message),
         Ok(Err(error @ (ReadError::Ended(_) | ReadError::Io(_)))) => Err(Denial::new(
@@ -181,7 +184,7 @@ async fn blocking(
 }
 
 async fn reply(
-    stream: &mut TlsStream<TcpStream>,
+    stream: &mut TlsStream<PeerStream>,
     result: Result<Issued, Denial>,
 ) -> Result<Issued, Denial> {
     let reply = match &result {

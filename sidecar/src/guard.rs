@@ -13,7 +13,7 @@ use crate::rules::{Live, Policy};
 use crate::sessions::Sessions;
 use crate::tls::TlsSettings;
 use crate::trust::Trust;
-use crate::upstream::{Connection, Houdini};
+use crate::upstream::{Connection, Families, Houdini};
 
 /// How long an answer about a port's owner is good for.
 const OWNER_KNOWN: Duration = Duration::from_secs(5);
@@ -33,6 +33,8 @@ pub struct Guard {
     pub audit: Arc<Audit>,
     /// The policy in force.
     pub rules: Arc<Live>,
+    /// Which rpyc each Houdini speaks.
+    pub families: Families,
     config: RwLock<Arc<Config>>,
     tls: RwLock<Arc<TlsSettings>>,
     draining: AtomicBool,
@@ -55,6 +57,7 @@ impl Guard {
             renewals: Renewals::default(),
             audit,
             rules: Arc::new(Live::new(policy)),
+            families: Families::default(),
             config: RwLock::new(Arc::new(config)),
             tls: RwLock::new(Arc::new(tls)),
             draining: AtomicBool::new(false),

@@ -120,7 +120,7 @@ pub fn read_code(argument: Option<&str>) -> Result<Invite, JoinError> {
 /// # Errors
 /// [`JoinError`].
 pub async fn join(invite: &Invite, state: &Path, advertise: &str) -> Result<Member, JoinError> {
-    if state.exists() {
+    if state.exists() && !certs::is_vacant(state)? {
         return Err(JoinError::Exists(state.to_owned()));
     }
     let (key, key_path) = joining_key(state)?;
@@ -151,10 +151,15 @@ pub async fn join(invite: &Invite, state: &Path, advertise: &str) -> Result<Memb
     Ok(member)
 }
 
-/// The key of a joining that is under way, kept beside the state directory that is to be.
+/// The key of a joining that is under way, kept beside the state directory that is to be, or
+/// in it where an empty one waits: what is beside that may not be ours to write.
 fn joining_key(state: &Path) -> Result<(Secret<String>, PathBuf), JoinError> {
-    let name = state.file_name().unwrap_or_default().to_string_lossy();
-    let path = state.with_file_name(format!(".{name}.joining"));
+    let path = if state.exists() {
+        state.join(certs::JOINING_KEY)
+    } else {
+        let name = state.file_name().unwrap_or_default().to_string_lossy();
+        state.with_file_name(format!(".{name}.joining"))
+    };
     let failed = |source| JoinError::KeyFile {
         path: path.clone(),
         source,

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use hrpyc_guard::cli::{Cli, Command, ConfigCommand, JoinArgs, LogFormat, RunArgs};
+use hrpyc_guard::audit::commands;
+use hrpyc_guard::cli::{AuditArgs, Cli, Command, ConfigCommand, JoinArgs, LogFormat, RunArgs};
 use hrpyc_guard::config::ConfigError;
 use hrpyc_guard::{config, join, server, start};
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
             command: ConfigCommand::Check { config },
         }) => check(&config),
         Some(Command::Join(args)) => join(&args),
+        Some(Command::Audit(args)) => audit(&args),
         Some(Command::Policy { command }) => match policy_command::run(&command) {
             Ok(exit) => return exit,
             Err(failure) => Err(failure),
@@ -118,6 +120,13 @@ fn join(args: &JoinArgs) -> Result<(), Failure> {
         state.display()
     );
     Ok(())
+}
+
+fn audit(args: &AuditArgs) -> Result<(), Failure> {
+    commands::run(args).map_err(|error| Failure {
+        exit: error.exit_code(),
+        ..Failure::new(&error, error.hint())
+    })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

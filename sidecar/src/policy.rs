@@ -12,6 +12,7 @@ use wire::{Code, Identity};
 use crate::config::Config;
 use crate::denial::Denial;
 use crate::identity::{VerifiedPeer, day_and_time};
+use crate::ports::OwnerRule;
 use crate::rules::{Inspect, Live, Policy, Role};
 use crate::sessions::{Registration, Subject, Terms};
 use crate::token::VerifiedToken;
@@ -31,8 +32,9 @@ pub struct Permit {
     houdini: Houdini,
     access_until: Option<Zoned>,
     upstream_timeout: Duration,
+    peer_timeout: Duration,
     idle_timeout: Option<Duration>,
-    upstream_user: Option<String>,
+    upstream_owner: OwnerRule,
     registration: Registration,
 }
 
@@ -67,14 +69,19 @@ impl Permit {
         self.upstream_timeout
     }
 
+    /// After how long without a word its machine has vanished, when it is another one.
+    pub fn peer_timeout(&self) -> Duration {
+        self.peer_timeout
+    }
+
     /// After how long without a byte the session ends, if at all.
     pub fn idle_timeout(&self) -> Option<Duration> {
         self.idle_timeout
     }
 
-    /// The user of the operating system that must own Houdini's port, if one is named.
-    pub fn upstream_user(&self) -> Option<&str> {
-        self.upstream_user.as_deref()
+    /// Whose Houdini's port must be.
+    pub fn upstream_owner(&self) -> &OwnerRule {
+        &self.upstream_owner
     }
 
     /// The session's place in the registry.
@@ -119,7 +126,6 @@ pub async fn authorize(
     }
     let grant = live_grant(peer.identity(), &standing, Timestamp::now())?;
     let role = role(grant, &token, &rules.policy())?;
-    enforceable(&role)?;
     from_allowed_address(grant, registration.address())?;
     let houdini = choose(wanted, grant, config)?;
     let access_until = grant.access_until.clone();
@@ -141,8 +147,9 @@ pub async fn authorize(
         houdini,
         access_until,
         upstream_timeout: config.limits.upstream_timeout,
+        peer_timeout: config.limits.peer_timeout,
         idle_timeout: config.limits.idle_timeout,
-        upstream_user: config.upstream_user.clone(),
+        upstream_owner: config.upstream_owner.clone(),
         registration,
     })
 }
@@ -237,22 +244,6 @@ fn unknown(name: &str) -> Denial {
         format!("This guard knows no role {name:?}; it never takes one for another."),
         "Ask your IT team: the role may be missing in the guard's policy file, or the guard older than the authority.",
     )
-}
-
-/// A narrow role needs a relay that judges each request. This one lets bytes through, so
-/// that whoever came in with a narrow role would have the full one.
-fn enforceable(role: &Role) -> Result<(), Denial> {
-    if role.inspect() == Inspect::Enforce {
-        return Err(Denial::new(
-            Code::RoleUnknown,
-            format!(
-                "This guard cannot hold anybody to the role {:?} yet; it never takes one for another.",
-                role.as_str()
-            ),
-            "Ask your IT team.",
-        ));
-    }
-    Ok(())
 }
 
 /// May a session that began in `role` go on under `policy`? Its rules may have changed: the

@@ -49,6 +49,43 @@ pub fn own_user() -> Option<User> {
     return None;
 }
 
+/// Which user's port Houdini's must be.
+#[derive(Debug, Clone, Default)]
+pub struct OwnerRule {
+    /// This one's, a name or a number; anybody's when there is none.
+    pub user: Option<String>,
+    /// Not the guard's own: whoever runs Python as that user can read the guard's keys.
+    pub refuse_own: bool,
+}
+
+impl OwnerRule {
+    /// What is wrong with an owner, to be read after "it belongs to". `None` when nothing is.
+    ///
+    /// An owner that cannot be told is refused, except that what is on another machine is
+    /// not of the guard's own user.
+    pub fn objection(&self, owner: Option<&User>, on_this_machine: bool) -> Option<String> {
+        let shown = || match owner {
+            Some(user) => user.to_string(),
+            None => "a user that cannot be told".into(),
+        };
+        if let Some(wanted) = &self.user
+            && owner.is_none_or(|user| !user.is(wanted))
+        {
+            return Some(format!("{}, not to {wanted}", shown()));
+        }
+        if !self.refuse_own {
+            return None;
+        }
+        match owner {
+            Some(_) if owner == own_user().as_ref() => {
+                Some(format!("{}, the guard's own user", shown()))
+            }
+            None if on_this_machine => Some(format!("{}, perhaps the guard's own", shown())),
+            _ => None,
+        }
+    }
+}
+
 /// Who listens on which TCP port of this machine, at one moment. Empty where the operating
 /// system does not tell.
 #[derive(Debug, Default)]
@@ -105,9 +142,10 @@ mod linux {
 
     use super::Listener;
 
-    /// Reads `/proc/net/tcp` and `/proc/net/tcp6`; see proc(5).
+    /// Reads `/proc/net/tcp` and `/proc/net/tcp6`; see proc(5). By their own names, because
+    /// the link `/proc/net` is hidden from a service with `ProcSubset=pid`.
     pub(super) fn listeners() -> Vec<Listener> {
-        ["/proc/net/tcp", "/proc/net/tcp6"]
+        ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
             .iter()
             .filter_map(|path| std::fs::read_to_string(path).ok())
             .flat_map(|text| {
@@ -173,6 +211,40 @@ mod tests {
         assert_eq!(listeners.owner(local), own_user());
         let through_loopback = SocketAddr::new("127.0.0.1".parse().unwrap(), open.port());
         assert_eq!(listeners.owner(through_loopback), own_user());
+    }
+
+    #[test]
+    fn the_rule_on_owners_refuses_the_guards_own_user_and_whom_it_cannot_tell() {
+        let own = own_user().unwrap();
+        let other = User::with_id(own.id + 1);
+        let rule = |user: Option<&str>, refuse_own| OwnerRule {
+            user: user.map(str::to_owned),
+            refuse_own,
+        };
+        let any = rule(None, false);
+        assert_eq!(any.objection(Some(&own), true), None);
+        assert_eq!(any.objection(None, true), None);
+        let not_own = rule(None, true);
+        let said = not_own.objection(Some(&own), true).unwrap();
+        assert!(said.contains("the guard's own user"), "{said}");
+        assert!(not_own.objection(Some(&own), false).is_some());
+        assert!(not_own.objection(None, true).is_some());
+        assert_eq!(not_own.objection(None, false), None);
+        assert_eq!(not_own.objection(Some(&other), true), None);
+        // Named or not, the guard's own user is refused.
+        let number = own.id.to_string();
+        assert_eq!(rule(Some(&number), false).objection(Some(&own), true), None);
+        assert!(
+            rule(Some(&number), true)
+                .objection(Some(&own), true)
+                .is_some()
+        );
+        assert!(
+            rule(Some(&number), false)
+                .objection(Some(&other), true)
+                .is_some()
+        );
+        assert!(rule(Some(&number), false).objection(None, false).is_some());
     }
 
     #[test]

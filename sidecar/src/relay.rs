@@ -73,51 +73,69 @@ where
         down: Direction::default(),
         first: None,
     };
-    let ended = std::pin::pin!(ended);
-    tokio::select! {
-        biased;
-        code = ended => End::Cut(code),
-        () = watch_idle(idle, client, upstream, &mut copy, traffic) => {
-            copy.first.unwrap_or(End::Cut(Code::SessionIdle))
-        }
+    let poll =
+        |cx: &mut Context<'_>, traffic: &mut Traffic| copy.poll(cx, client, upstream, traffic);
+    match until_over(poll, traffic, idle, ended).await {
+        Over::Done => copy.first.unwrap_or(End::UpstreamLost),
+        Over::Idle => End::Cut(Code::SessionIdle),
+        Over::Cut(code) => End::Cut(code),
     }
 }
 
-/// Polls the copy; returns when it has ended, or when it has been idle for too long, in
-/// which case `copy.first` is not set.
-async fn watch_idle<C, U>(
-    idle: Option<Duration>,
-    client: &mut C,
-    upstream: &mut U,
-    copy: &mut Copy,
+/// How a relay came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// By itself.
+    Done,
+    /// Nothing moved for too long.
+    Idle,
+    /// It was told to.
+    Cut(Code),
+}
+
+/// Polls a relay until it has ended, `ended` says so, or nothing has moved for `idle`.
+pub(crate) async fn until_over(
+    mut poll: impl FnMut(&mut Context<'_>, &mut Traffic) -> Poll<()>,
     traffic: &mut Traffic,
-) where
-    C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
-{
+    idle: Option<Duration>,
+    ended: impl Future<Output = Code>,
+) -> Over {
+    let ended = std::pin::pin!(ended);
+    tokio::select! {
+        biased;
+        code = ended => Over::Cut(code),
+        over = watch_idle(idle, &mut poll, traffic) => over,
+    }
+}
+
+async fn watch_idle(
+    idle: Option<Duration>,
+    poll: &mut impl FnMut(&mut Context<'_>, &mut Traffic) -> Poll<()>,
+    traffic: &mut Traffic,
+) -> Over {
     let Some(idle) = idle else {
-        return poll_fn(|cx| copy.poll(cx, client, upstream, traffic)).await;
+        poll_fn(|cx| poll(cx, traffic)).await;
+        return Over::Done;
     };
     let mut last = (*traffic, Instant::now());
     let timer = sleep_until(last.1 + idle);
     let mut timer = std::pin::pin!(timer);
     poll_fn(|cx| {
-        if copy.poll(cx, client, upstream, traffic).is_ready() {
-            return Poll::Ready(());
+        if poll(cx, traffic).is_ready() {
+            return Poll::Ready(Over::Done);
         }
         if *traffic != last.0 {
             last = (*traffic, Instant::now());
         }
         while timer.as_mut().poll(cx).is_ready() {
             if last.1.elapsed() >= idle {
-                copy.first = None;
-                return Poll::Ready(());
+                return Poll::Ready(Over::Idle);
             }
             timer.as_mut().reset(last.1 + idle);
         }
         Poll::Pending
     })
-    .await;
+    .await
 }
 
 #[derive(Debug)]

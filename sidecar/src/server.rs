@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use certs::AuditKey;
 use jiff::Timestamp;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,20 +21,22 @@ use crate::config::{self, Config};
 use crate::guard::Guard;
 use crate::limits::UNPROVEN;
 use crate::rules::{Mode, Policy};
+use crate::service::{self, News};
 use crate::signals::{Signal, Signals};
 use crate::start::{self, Opened, StartError};
 use crate::tls::TlsSettings;
 use crate::{connection, follow, join, ports, watch};
 
-/// Dead peers are looked for after this time without a byte, and given up when data stays
-/// unanswered for this long.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How often exposed ports, certificates and counted failures are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// How long followers may take to hear of the last changes.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How long sessions may take to end once they are told to.
 const ENDING: Duration = Duration::from_secs(5);
+
+/// How long the end may take in all once the time of the sessions is over, as the service
+/// manager is told.
+const CLOSING: Duration = Duration::from_secs(30);
 
 /// Guards until a signal ends it.
 ///
@@ -44,7 +46,8 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
     let policy = config.load_policy()?;
     let opened = Arc::new(start::open(&config)?);
     let _lock: File = audit::lock_directory(&config.state_dir)?;
-    let audit = Audit::open(&config.state_dir.join("audit"), config.audit.clone())?;
+    let key = AuditKey::load(&config.state_dir)?;
+    let audit = Audit::open(&config.state_dir.join("audit"), config.audit.clone(), key)?;
     let trust = Arc::new(opened.trust(audit.clone())?);
     let tls = TlsSettings::new(&opened.credentials()?, &trust.authority)?;
     let mut signals = Signals::install()?;
@@ -62,8 +65,8 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
     if let Opened::Member { member, replica } = &*opened {
         helpers.spawn(follow::run(member.clone(), replica.clone()));
     }
-    helpers.spawn(keep_house(guard.clone(), opened.clone()));
-    guard.audit.event(Record::new(Event::Started));
+    helpers.spawn(keep_house(guard.clone(), opened.clone(), listening));
+    guard.audit.event(&Record::new(Event::Started));
     helpers.spawn(accept(
         listener,
         guard.clone(),
@@ -71,10 +74,14 @@ pub async fn run(args: RunArgs, config: Config) -> Result<(), StartError> {
         stop.clone(),
     ));
     helpers.spawn(start::announce(opened.clone(), config, listening, reached));
+    service::tell(News::Ready, guarding(&guard, listening)).await;
 
     while signals.next().await == Signal::Reload {
-        let (guard, opened, args) = (guard.clone(), opened.clone(), args.clone());
-        let _ = tokio::task::spawn_blocking(move || reload(&guard, &opened, &args)).await;
+        service::tell(News::Reloading, "reading the configuration anew".into()).await;
+        let reading = (guard.clone(), opened.clone(), args.clone());
+        let reading = move || reload(&reading.0, &reading.1, &reading.2);
+        let _ = tokio::task::spawn_blocking(reading).await;
+        service::tell(News::Ready, guarding(&guard, listening)).await;
     }
     drain(&guard, &mut signals).await;
     connections.close();
@@ -154,7 +161,6 @@ async fn accept(
     loop {
         match listener.accept().await {
             Ok((tcp, address)) => {
-                tune(&tcp);
                 let serving = connection::serve(tcp, address, guard.clone());
                 let stop = stop.clone();
                 // Dropped at the stop: its audit record is written all the same.
@@ -174,22 +180,21 @@ async fn accept(
     }
 }
 
-/// No delay for small messages, and an end for peers that vanished.
-fn tune(tcp: &TcpStream) {
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE / 4);
-    let socket = SockRef::from(tcp);
-    let _ = tcp.set_nodelay(true);
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(Some(KEEPALIVE));
-}
-
 /// Lets live sessions go on for a while, takes no new ones, and ends what is left.
 async fn drain(guard: &Guard, signals: &mut Signals) {
     let limit = guard.config().drain_timeout;
     guard.drain();
+    let status = format!(
+        "stopping: {} live sessions may end by themselves",
+        guard.sessions.count()
+    );
+    service::tell(
+        News::Stopping {
+            within: limit + CLOSING,
+        },
+        status,
+    )
+    .await;
     tracing::info!(
         sessions = guard.sessions.count(),
         ?limit,
@@ -278,7 +283,7 @@ fn refresh_tls(guard: &Guard, opened: &Opened) {
 }
 
 /// What must be looked at now and then.
-async fn keep_house(guard: Arc<Guard>, opened: Arc<Opened>) {
+async fn keep_house(guard: Arc<Guard>, opened: Arc<Opened>, listening: SocketAddr) {
     let mut ticks = interval(HOUSEKEEPING);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut warned = HashSet::new();
@@ -292,7 +297,18 @@ async fn keep_house(guard: Arc<Guard>, opened: Arc<Opened>) {
         });
         warned = looked.await.unwrap_or_default();
         keep_certificate_fresh(&guard, &opened).await;
+        if !guard.is_draining() {
+            service::tell(News::Going, guarding(&guard, listening)).await;
+        }
     }
+}
+
+/// How the guard is, for the service manager.
+fn guarding(guard: &Guard, listening: SocketAddr) -> String {
+    format!(
+        "listening on {listening}; live sessions: {}",
+        guard.sessions.count()
+    )
 }
 
 /// Stock `hrpyc.start_server` listens on all addresses: whoever reaches that port needs no
@@ -321,6 +337,7 @@ fn warn_of_exposed_ports(config: &Config, warned: &mut HashSet<String>) {
         {
             tracing::warn!(
                 port,
+                sessions_are_refused = config.upstream_owner.refuse_own,
                 "Houdini runs as the guard's own user: Python in Houdini can read the guard's keys; run the guard as a user of its own"
             );
         }

@@ -10,8 +10,7 @@ use std::time::Duration;
 use certs::{Authority, Member, State, StateError};
 use jiff::Timestamp;
 use jsonwebtoken::DecodingKey;
-use rpyc::probe::{Probe, Verdict};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rpyc::probe::Verdict;
 use tokio::time::timeout;
 use wire::Name;
 use wire::leaf::Fingerprint;
@@ -19,11 +18,11 @@ use wire::leaf::Fingerprint;
 use crate::audit::{Audit, AuditError};
 use crate::config::{Config, ConfigError};
 use crate::follow::Replica;
-use crate::ports;
+use crate::ports::{self, OwnerRule};
 use crate::rules::PolicyError;
 use crate::tls;
 use crate::trust::Trust;
-use crate::upstream::{Connection, Houdini, connect_to_probe};
+use crate::upstream::{Houdini, ask, connect_to_probe};
 
 /// How long a Houdini may take to accept, and then to answer, a probe.
 const PROBE_TIME: Duration = Duration::from_millis(750);
@@ -279,9 +278,9 @@ pub async fn announce(opened: Arc<Opened>, config: Config, listening: SocketAddr
         .flat_map(|upstream| upstream.all())
         .take(PROBED);
     for (place, houdini) in houdinis.enumerate() {
-        let wanted = config.upstream_user.clone();
+        let rule = config.upstream_owner.clone();
         probes.spawn(async move {
-            let described = describe(&houdini, wanted.as_deref()).await;
+            let described = describe(&houdini, &rule).await;
             (place, format!("  Houdini at   {houdini}: {described}\n"))
         });
     }
@@ -360,7 +359,7 @@ fn shell_word(path: &Path) -> String {
 }
 
 /// What answers at a Houdini's address, and whose it is.
-async fn describe(houdini: &Houdini, wanted: Option<&str>) -> String {
+async fn describe(houdini: &Houdini, rule: &OwnerRule) -> String {
     let mut stream = match timeout(PROBE_TIME, connect_to_probe(houdini)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
@@ -370,15 +369,10 @@ async fn describe(houdini: &Houdini, wanted: Option<&str>) -> String {
         Ok(Err(error)) => return format!("cannot be reached yet: {error}"),
         Err(_) => return "does not accept: busy, perhaps cooking".into(),
     };
-    let owner = stream.owner().await;
-    if let Some(wanted) = wanted
-        && owner.as_ref().is_none_or(|owner| !owner.is(wanted))
-    {
-        let found = owner.map_or("a user that cannot be told".into(), |owner| {
-            owner.to_string()
-        });
-        return format!("WARNING: it belongs to {found}, not to {wanted}; sessions are refused");
+    if let Some(objection) = stream.objection(rule).await {
+        return format!("WARNING: it belongs to {objection}; sessions are refused");
     }
+    let owner = stream.owner().await;
     let answer = match timeout(PROBE_TIME, ask(&mut stream)).await {
         Ok(Ok(Some(Verdict::Rpyc(rpyc::Family::Classic)))) => "rpyc 5 or older answers".into(),
         Ok(Ok(Some(Verdict::Rpyc(rpyc::Family::Six)))) => "rpyc 6 answers".into(),
@@ -389,20 +383,5 @@ async fn describe(houdini: &Houdini, wanted: Option<&str>) -> String {
     match owner {
         Some(owner) => format!("{answer}; it runs as {owner}"),
         None => answer,
-    }
-}
-
-async fn ask(stream: &mut Connection) -> std::io::Result<Option<Verdict>> {
-    let mut probe = Probe::new();
-    stream.write_all(probe.to_send()).await?;
-    let mut buffer = [0; 1024];
-    loop {
-        let count = stream.read(&mut buffer).await?;
-        if count == 0 {
-            return Ok(None);
-        }
-        if let Some(verdict) = probe.feed(&buffer[..count]) {
-            return Ok(Some(verdict));
-        }
     }
 }

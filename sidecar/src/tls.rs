@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, HandshakeKind, ServerConfig};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use wire::Code;
+use wire::peer::PeerStream;
 use wire::tls::{ALPN_ENROL, ALPN_FOLLOW, ALPN_RENEW, ALPN_SESSION, provider};
 
 use crate::denial::Denial;
@@ -97,19 +98,19 @@ fn config(
 /// A mutual TLS stream of the session protocol. Its peer holds a key that the authority
 /// certified; who that is, and whether it still counts, is not known yet.
 #[derive(Debug)]
-pub struct TlsSession(TlsStream<TcpStream>);
+pub struct TlsSession(TlsStream<PeerStream>);
 
 /// As [`TlsSession`], of the renewal protocol.
 #[derive(Debug)]
-pub struct RenewalSession(TlsStream<TcpStream>);
+pub struct RenewalSession(TlsStream<PeerStream>);
 
 /// As [`TlsSession`], of the protocol in which guards follow the authority.
 #[derive(Debug)]
-pub struct FollowerSession(TlsStream<TcpStream>);
+pub struct FollowerSession(TlsStream<PeerStream>);
 
 /// A TLS stream of the enrolment protocol. Its peer has proved nothing.
 #[derive(Debug)]
-pub struct EnrolmentSession(TlsStream<TcpStream>);
+pub struct EnrolmentSession(TlsStream<PeerStream>);
 
 macro_rules! mutual_session {
     ($($type:ident)*) => {$(
@@ -125,7 +126,7 @@ macro_rules! mutual_session {
             }
 
             /// The stream itself.
-            pub fn stream(&mut self) -> &mut TlsStream<TcpStream> {
+            pub fn stream(&mut self) -> &mut TlsStream<PeerStream> {
                 &mut self.0
             }
         }
@@ -135,7 +136,7 @@ mutual_session!(TlsSession RenewalSession FollowerSession);
 
 impl EnrolmentSession {
     /// The stream itself.
-    pub fn stream(&mut self) -> &mut TlsStream<TcpStream> {
+    pub fn stream(&mut self) -> &mut TlsStream<PeerStream> {
         &mut self.0
     }
 }
@@ -153,7 +154,8 @@ pub enum Accepted {
     Follower(FollowerSession),
 }
 
-/// Does the handshake. When it fails, the peer has been told as far as it can be told.
+/// Does the handshake. When it fails, the peer has been told as far as it can be told. The
+/// stream breaks when the peer's machine has not been heard of for `vanished_after`.
 ///
 /// # Errors
 /// A [`Denial`] of the stage `tls`.
@@ -161,6 +163,7 @@ pub async fn accept(
     tcp: TcpStream,
     settings: &TlsSettings,
     deadline: Instant,
+    vanished_after: Duration,
 ) -> Result<Accepted, Denial> {
     let mut first = [0];
     match timeout_at(deadline, tcp.peek(&mut first)).await {
@@ -169,13 +172,14 @@ pub async fn accept(
         Ok(Ok(_)) if first[0] != TLS_HANDSHAKE_RECORD => return Err(plain::refuse_plain(tcp).await),
         Ok(Ok(_)) => {}
     }
+    let tcp = PeerStream::new(tcp, vanished_after).map_err(|_| aborted())?;
     match timeout_at(deadline, handshake(tcp, settings)).await {
         Ok(result) => result,
         Err(_) => Err(handshake_timeout()),
     }
 }
 
-async fn handshake(tcp: TcpStream, settings: &TlsSettings) -> Result<Accepted, Denial> {
+async fn handshake(tcp: PeerStream, settings: &TlsSettings) -> Result<Accepted, Denial> {
     let mut acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp);
     let start = match (&mut acceptor).await {
         Ok(start) => start,
@@ -285,7 +289,7 @@ fn explain(error: &std::io::Error) -> Denial {
 }
 
 /// Ends a refused TCP connection so that what was said arrives: FIN, then a bounded drain.
-pub async fn linger(mut tcp: TcpStream) {
+pub async fn linger(mut tcp: impl AsyncRead + AsyncWrite + Unpin) {
     let drain = async {
         tcp.shutdown().await?;
         tokio::io::copy(&mut (&mut tcp).take(DRAIN_BYTES), &mut tokio::io::sink()).await
@@ -295,7 +299,7 @@ pub async fn linger(mut tcp: TcpStream) {
 
 /// Ends a refused TLS connection so that what was said arrives: close_notify, then a
 /// bounded drain.
-pub async fn close(stream: &mut TlsStream<TcpStream>) {
+pub async fn close(stream: &mut TlsStream<PeerStream>) {
     let drain = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(DRAIN_BYTES), &mut tokio::io::sink()).await

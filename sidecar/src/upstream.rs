@@ -1,15 +1,17 @@
 //! Houdini's end: which addresses are configured, and the only way to dial one.
 
 mod dial;
+mod family;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use wire::hello::Wanted;
 
 pub use dial::{Connection, connect, connect_to_probe};
+pub use family::{Families, ask};
 
 /// One configured upstream: a Houdini, or a range of ports on which several may listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ enum Target {
     Tcp {
         host: String,
         ports: RangeInclusive<u16>,
+        /// A port in between that is no Houdini's.
+        without: Option<u16>,
     },
     Unix(PathBuf),
 }
@@ -51,6 +55,9 @@ pub enum UpstreamError {
         "{0:?} is not a name for an upstream: use letters, digits, dots, dashes and underscores, and not only digits"
     )]
     Name(String),
+    /// The guard's own port, and no other.
+    #[error("{0:?} is where the guard itself listens: Houdini needs another port")]
+    Own(String),
     /// Two that overlap.
     #[error("{0} and {1} overlap: each Houdini needs a port or a name of its own")]
     Twice(String, String),
@@ -110,8 +117,36 @@ impl Upstream {
             target: Target::Tcp {
                 host: host.into(),
                 ports: first..=last,
+                without: None,
             },
         })
+    }
+
+    /// Takes out of a range the port on which the guard itself listens: whoever named it would
+    /// be sent back to the guard.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Own`] when nothing is left.
+    pub fn leave_out(&mut self, listen: SocketAddr) -> Result<(), UpstreamError> {
+        let shown = self.to_string();
+        let Target::Tcp {
+            host,
+            ports,
+            without,
+        } = &mut self.target
+        else {
+            return Ok(());
+        };
+        let here = listen.ip().is_unspecified() && is_loopback(host)
+            || listen.ip().is_loopback() && host == "localhost"
+            || host.parse() == Ok(listen.ip());
+        if here && ports.contains(&listen.port()) {
+            *without = Some(listen.port());
+            if ports.start() == ports.end() {
+                return Err(UpstreamError::Own(shown));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a client could mean either of two.
@@ -131,15 +166,17 @@ impl Upstream {
     /// is the first port.
     pub fn choose(&self, wanted: Option<&Wanted>) -> Option<Houdini> {
         let port = match (wanted, &self.target) {
-            (None, Target::Tcp { ports, .. }) => Some(*ports.start()),
+            (None, Target::Tcp { ports, without, .. }) => first(ports, *without),
             (None, Target::Unix(_)) => None,
             (Some(Wanted::Name(name)), target) if self.name.as_ref() == Some(name) => {
                 match target {
-                    Target::Tcp { ports, .. } => Some(*ports.start()),
+                    Target::Tcp { ports, without, .. } => first(ports, *without),
                     Target::Unix(_) => None,
                 }
             }
-            (Some(Wanted::Port(port)), Target::Tcp { ports, .. }) if ports.contains(port) => {
+            (Some(Wanted::Port(port)), Target::Tcp { ports, without, .. })
+                if ports.contains(port) && *without != Some(*port) =>
+            {
                 Some(*port)
             }
             _ => return None,
@@ -170,6 +207,11 @@ impl Upstream {
     }
 }
 
+/// The first port of a range that is a Houdini's.
+fn first(ports: &RangeInclusive<u16>, without: Option<u16>) -> Option<u16> {
+    ports.clone().find(|port| Some(*port) != without)
+}
+
 fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host
@@ -184,7 +226,7 @@ impl fmt::Display for Upstream {
         }
         match &self.target {
             Target::Unix(path) => write!(f, "unix:{}", path.display()),
-            Target::Tcp { host, ports } => {
+            Target::Tcp { host, ports, .. } => {
                 let bracketed = host.contains(':');
                 let (open, close) = if bracketed { ("[", "]") } else { ("", "") };
                 write!(f, "{open}{host}{close}:{}", ports.start())?;

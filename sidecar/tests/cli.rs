@@ -318,3 +318,108 @@ fn the_documented_policy_is_right_and_passes_the_documented_cases() {
         }
     }
 }
+
+/// A line that is written, by its log and the text in front of its place in the chain.
+const LINES: [(&str, &str); 8] = [
+    (
+        "connections",
+        r#"{"time":"2026-11-23T10:00:00.1Z","event":"started""#,
+    ),
+    (
+        "connections",
+        r#"{"time":"2026-11-23T10:00:01.25Z","event":"refused","session":"5e5510","peer":"192.0.2.9:40000","stage":"tls","code":"tls-no-certificate","sentence":"No certificate came.","seconds":0.1"#,
+    ),
+    (
+        "connections",
+        r#"{"time":"2026-11-23T10:00:02Z","event":"opened","session":"5e5511","peer":"192.0.2.7:40000","identity":"spiffe://ws12.internal/artist/alice","role":"full","upstream":"127.0.0.1:18811""#,
+    ),
+    (
+        "calls",
+        r#"{"time":"2026-11-23T10:00:02.5Z","event":"call","session":"5e5511","identity":"spiffe://ws12.internal/artist/alice","role":"full","direction":"to-houdini","call":"hou.node('/obj').parm('tx').set","class":"hou.Parm","method":"set","args":["2.0","follow=True"],"outcome":"ok","us":1830,"bytes_up":61,"bytes_down":18"#,
+    ),
+    (
+        "calls",
+        r#"{"time":"2026-11-23T10:00:02.7Z","event":"call","session":"5e5511","identity":"spiffe://ws12.internal/artist/alice","role":"full","direction":"to-client","call":"tool.pressed","method":"pressed","outcome":"exception","exception":"ValueError","us":90,"bytes_up":40,"bytes_down":200"#,
+    ),
+    (
+        "calls",
+        r#"{"time":"2026-11-23T10:00:03Z","event":"call","session":"5e5512","identity":"spiffe://ws12.internal/service/farm","role":"read-only","direction":"to-houdini","call":"hou.hipFile.save","class":"hou.hipFile","method":"save","outcome":"denied","rule":"no-write","ref":"00c0ffee00","us":2,"bytes_up":44,"bytes_down":0"#,
+    ),
+    (
+        "calls",
+        r#"{"time":"2026-11-23T10:00:04Z","event":"checkpoint","log":"calls","why":"time","key":"0011223344556677","head":"00","signature":"","waited":3,"longest_wait_us":1700000,"turned_away":1"#,
+    ),
+    (
+        "connections",
+        r#"{"time":"2026-11-23T10:00:05Z","event":"closed","session":"5e5511","identity":"spiffe://ws12.internal/artist/alice","role":"full","bytes_up":101,"bytes_down":218,"seconds":3.25,"reason":"client-closed""#,
+    ),
+];
+
+/// A state directory with these lines, which nobody signed.
+fn with_audit(folder: &Path) {
+    use hrpyc_guard::audit::chain::Head;
+    let audit = folder.join("audit");
+    std::fs::create_dir(&audit).unwrap();
+    for log in ["connections", "calls"] {
+        let (mut head, mut text) = (Head::genesis(log), Vec::new());
+        for (_, body) in LINES.iter().filter(|(of, _)| *of == log) {
+            head.append(body.as_bytes(), &mut text);
+        }
+        std::fs::write(audit.join(format!("{log}.jsonl")), text).unwrap();
+    }
+}
+
+#[test]
+fn the_audit_says_how_it_is_read() {
+    insta::assert_snapshot!(guard(&["audit", "--help"]));
+    for command in ["show", "follow", "search", "verify", "stats", "key"] {
+        insta::assert_snapshot!(guard(&["audit", command, "--help"]));
+    }
+}
+
+#[test]
+fn the_audit_is_read_by_people() {
+    let folder = tempfile::tempdir().unwrap();
+    with_audit(folder.path());
+    let audit = |args: &[&str]| {
+        let all = [&["audit", "--state-dir", "DIR"], args].concat();
+        in_folder(folder.path(), &all)
+    };
+    insta::assert_snapshot!(audit(&["show"]));
+    insta::assert_snapshot!(audit(&["show", "--event", "checkpoint"]));
+    insta::assert_snapshot!(audit(&["show", "--outcome", "denied", "--json"]));
+    insta::assert_snapshot!(audit(&["search", "follow=true"]));
+    insta::assert_snapshot!(audit(&["stats"]));
+    insta::assert_snapshot!(audit(&["stats", "--identity", "farm", "--json"]));
+    // A copy of the folder with the logs will do.
+    let shown = in_folder(
+        folder.path(),
+        &["audit", "show", "--state-dir", "DIR/audit"],
+    );
+    assert_eq!(shown, audit(&["show"]));
+}
+
+#[test]
+fn an_audit_that_cannot_be_believed_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = |args: &[&str]| {
+        let all = [&["audit", "--state-dir", "DIR"], args].concat();
+        in_folder(folder.path(), &all)
+    };
+    insta::assert_snapshot!(audit(&["show"]));
+    with_audit(folder.path());
+    let key = certs::AuditKey::ephemeral().unwrap().public().to_pem();
+    std::fs::write(folder.path().join("key.pem"), key).unwrap();
+    let verify = ["verify", "--key", "DIR/key.pem"];
+    insta::assert_snapshot!(audit(&verify));
+    // Each of the logs is told.
+    let path = folder.path().join("audit/connections.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("192.0.2.9", "192.0.2.8")).unwrap();
+    insta::assert_snapshot!(audit(&verify));
+    std::fs::write(&path, "rubbish\n".repeat(20)).unwrap();
+    insta::assert_snapshot!(audit(&["show", "-n", "1"]));
+    insta::assert_snapshot!(audit(&["verify", "--key", "DIR/audit/calls.jsonl"]));
+    insta::assert_snapshot!(audit(&["verify", "--expect-head", "12"]));
+    insta::assert_snapshot!(audit(&["show", "--since", "yesterday"]));
+}

@@ -8,6 +8,7 @@ Each task prints JSON, one object a line; the last line is its result. The tests
 directly against a server and again through agent and guard, and compare.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -222,25 +223,32 @@ def iteration(port):
 
 
 @task
-def large(port, sizes):
-    """Bytes both ways, those that compress and those that do not."""
+def large(port, sizes, kinds=("noise", "even"), chunk=None):
+    """Bytes both ways, those that compress and those that do not; says how long it took.
+
+    rpyc copies what is left of an object each time it has handed some of it to the system,
+    which takes minutes for large ones: with ``chunk``, either side hands over that much.
+    """
     conn = connect(port)
+    if chunk is not None:
+        text = "import rpyc\nrpyc.core.stream.SocketStream.MAX_IO_CHUNK = %d" % chunk
+        exec(text, {})
+        conn.execute(text)
     conn.execute("import hashlib, os\n"
                  "def digest(data):\n    return hashlib.sha256(data).hexdigest()\n"
                  "def noise(n):\n    return os.urandom(n)\n"
                  "def even(n):\n    return b'houdini!' * (n // 8)\n")
-    found = []
+    found, seconds = [], []
     for size in sizes:
-        for kind in ("noise", "even"):
+        for kind in kinds:
+            began = time.monotonic()
             there = conn.namespace[kind](size)
-            found.append([
-                kind,
-                len(there),
-                hashlib.sha256(there).hexdigest(),
-                conn.namespace["digest"](there),
-            ])
+            down = time.monotonic() - began
+            digest = conn.namespace["digest"](there)
+            seconds.append([down, time.monotonic() - began - down])
+            found.append([kind, len(there), hashlib.sha256(there).hexdigest(), digest])
     conn.close()
-    return {"found": found}
+    return {"found": found, "seconds": seconds}
 
 
 @task
@@ -308,6 +316,7 @@ def waiting(port, seconds):
         work(lambda: say(ready=True), seconds)
     except Exception as error:
         return described(error)
+    conn.close()
     return {"class": None}
 
 
@@ -335,6 +344,30 @@ def pouring(port, direction):
 
 
 @task
+def pushing(port, size):
+    """Moves one large object to the server, which may take its time.
+
+    Without rpyc's own limits of 30 s for an answer and of 3 s for the system to take some of
+    what is sent.
+    """
+    conn = connect(port)
+    conn._config["sync_request_timeout"] = None
+    conn._channel.stream.sock.settimeout(None)
+    type(conn._channel.stream).MAX_IO_CHUNK = 4 << 20
+    data = os.urandom(size)
+    conn.execute("import hashlib\ndef digest(data):\n    return hashlib.sha256(data).hexdigest()")
+    digest = conn.namespace["digest"]
+    say(ready=True)
+    began = time.monotonic()
+    try:
+        there = digest(data)
+    except Exception as error:
+        return described(error)
+    same = there == hashlib.sha256(data).hexdigest()
+    return {"class": None, "same": same, "seconds": time.monotonic() - began}
+
+
+@task
 def idle(port):
     """Connects, says nothing until asked, and then makes a call."""
     conn = connect(port)
@@ -353,6 +386,20 @@ def arriving(port):
         return {"class": None, "value": connect(port).eval("20 + 22")}
     except Exception as error:
         return described(error)
+
+
+@task
+def arriving_together(port, count):
+    """As many at once, each with what came of it and after how many seconds."""
+    found = []
+
+    def work(_number):
+        began = time.monotonic()
+        result = arriving(port)
+        found.append(dict(result, seconds=time.monotonic() - began))
+
+    run_all(work, count)
+    return {"found": found}
 
 
 @task
@@ -390,8 +437,11 @@ def busy(_port, ports):
 
 
 @task
-def stubborn(port, count):
-    """Keeps many sessions busy, comes back after each error, and reports when asked."""
+def stubborn(port, count, pause=0.05):
+    """Keeps many sessions busy, comes back after each error, and reports when asked.
+
+    Each call takes ``pause`` seconds in the server.
+    """
     lock = threading.Lock()
     over = threading.Event()
     state = {"calls": [0] * count, "errors": [], "slowest": 0.0}
@@ -399,7 +449,8 @@ def stubborn(port, count):
     def session(number):
         conn = connect(port)
         try:
-            conn.execute("import time\ndef work(data):\n    time.sleep(0.05)\n    return data")
+            conn.execute("import time\n"
+                         "def work(data):\n    time.sleep(%r)\n    return data" % pause)
             work = conn.namespace["work"]
             while not over.is_set():
                 began = time.monotonic()
@@ -427,6 +478,8 @@ def stubborn(port, count):
     for line in sys.stdin:
         if line.strip() == "stop":
             break
+        # rpyc leaves a connection that could not be made to the garbage collector.
+        gc.collect()
         with lock:
             report, errors = dict(state), state["errors"]
             state.update(calls=[0] * count, errors=[], slowest=0.0)

@@ -14,6 +14,7 @@ def pytest_addoption(parser):
     """Where the built programs and the Python environments are."""
     parser.addoption("--programs", default="../../target/debug")
     parser.addoption("--venvs", default="../../target/venvs")
+    parser.addoption("--package-venvs", help="environments that have the package's wheel")
     parser.addoption("--before", type=float, help="seconds that went before the tests")
 
 

@@ -127,6 +127,18 @@ class Program:
             reader.join(2)
         return code
 
+    def freeze(self):
+        """SIGSTOP: it keeps all that it has and does nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        """SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def threads(self):
+        """How many threads it has."""
+        return len(os.listdir("/proc/%d/task" % self.pid))
+
     def descriptors(self):
         """How many file descriptors it has open, without those of its database.
 
@@ -159,9 +171,14 @@ class Listener(Program):
 class Machine:
     """The built programs and the Python environments."""
 
-    def __init__(self, programs, venvs):
+    def __init__(self, programs, venvs, inside=()):
         self.programs = pathlib.Path(programs)
         self.venvs = pathlib.Path(venvs)
+        self.inside = tuple(inside)
+
+    def moved(self, *inside):
+        """The same, with its servers and artists started behind these words."""
+        return Machine(self.programs, self.venvs, inside)
 
     def program(self, name):
         """The path of a built program."""
@@ -175,15 +192,15 @@ class Machine:
         assert path.exists(), "%s is not there; run: cargo verify python" % path
         return path
 
-    def server(self, version, port=0):
+    def server(self, version, port=0, host="127.0.0.1"):
         """Starts a classic rpyc server with the scene."""
-        return Listener([self.python(version), HERE / "hrpyc_server.py", "--port", port])
+        command = [self.python(version), HERE / "hrpyc_server.py", "--port", port, "--host", host]
+        return Listener([*self.inside, *command])
 
     def artist(self, version, task, port, **arguments):
         """Starts a task of ``artist.py``."""
-        return Artist(
-            [self.python(version), HERE / "artist.py", task, port, json.dumps(arguments)]
-        )
+        command = [self.python(version), HERE / "artist.py", task, port, json.dumps(arguments)]
+        return Artist([*self.inside, *command])
 
 
 class Artist(Program):
@@ -207,12 +224,20 @@ class Artist(Program):
 
 
 class Site:
-    """One guard's state and its artists' configurations, in a folder that goes away."""
+    """One guard's state and its artists' configurations, in a folder that goes away.
 
-    def __init__(self, machine):
+    ``at_guard`` and ``at_agent`` are written before the commands of either side;
+    ``guard_env`` and ``agent_env`` are added to the environments in which they go on running.
+    """
+
+    def __init__(self, machine, at_guard=(), at_agent=()):
         self.machine = machine
+        self.at_guard, self.at_agent = tuple(at_guard), tuple(at_agent)
+        self.guard_env, self.agent_env = {}, {}
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="hrpyc-"))
         self.state = self.folder / "guard"
+        #: Where this program finds what the guard finds in ``state``.
+        self.seen_state = self.state
         self.guard = None
         self._extra = ()
         self._upstream = None
@@ -233,10 +258,10 @@ class Site:
         kept.pop("RUST_LOG", None)
         return dict(kept, HOME=str(self.folder))
 
-    def start_guard(self, upstream, *extra):
+    def start_guard(self, upstream, *extra, listen="127.0.0.1:0"):
         """Starts the guard on a free port."""
         self._upstream, self._extra = upstream, extra
-        return self._start_guard("127.0.0.1:0")
+        return self._start_guard(listen)
 
     def restart_guard(self):
         """Starts the guard once more, on the port that it had."""
@@ -245,13 +270,16 @@ class Site:
     def _start_guard(self, listen):
         command = [self.machine.program("hrpyc-guard"), "--listen", listen]
         command += ["--upstream", self._upstream, "--state-dir", self.state, "--name", "ws12"]
-        self.guard = Listener([*command, *self._extra], env=self.env(), cwd=self.folder)
+        command = [*self.at_guard, *command, *self._extra]
+        env = dict(self.env(), **self.guard_env)
+        self.guard = Listener(command, env=env, cwd=self.folder)
         return self.guard
 
     def run(self, name, *args, given="", code=0):
         """Runs one of the programs to its end and gives what it printed."""
+        before = self.at_agent if name == "hrpyc-agent" else self.at_guard
         done = subprocess.run(
-            [str(self.machine.program(name)), *(str(word) for word in args)],
+            [*before, str(self.machine.program(name)), *(str(word) for word in args)],
             input=given,
             capture_output=True,
             encoding="utf-8",
@@ -286,7 +314,8 @@ class Site:
         """Starts somebody's agent."""
         command = [self.machine.program("hrpyc-agent"), "--config-dir", self.config(name)]
         command += ["connect", "--listen", "127.0.0.1:%d" % port]
-        agent = Listener(command, env=self.env(), cwd=self.folder)
+        env = dict(self.env(), **self.agent_env)
+        agent = Listener([*self.at_agent, *command], env=env, cwd=self.folder)
         self._agents.append(agent)
         return agent
 
@@ -295,10 +324,15 @@ class Site:
         self.join(name, *extra)
         return self.connect(name)
 
+    def audit_bytes(self):
+        """The files of the audit, one behind the other."""
+        folder = self.seen_state / "audit"
+        paths = [*sorted(folder.glob("connections-*.jsonl")), folder / "connections.jsonl"]
+        return b"".join(path.read_bytes() for path in paths)
+
     def audit(self, event=None):
         """The records of the audit so far, all or those of one kind."""
-        path = self.state / "audit" / "connections.jsonl"
-        text = path.read_text(encoding="utf-8")
+        text = self.audit_bytes().decode("utf-8", "replace")
         whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         records = [json.loads(line) for line in whole]
         return [r for r in records if event is None or r["event"] == event]

@@ -10,7 +10,7 @@ def test_an_idle_session_outlives_the_renewal_of_its_token(machine, site):
     with machine.server("4.1.0") as server:
         site.start_guard("127.0.0.1:%d" % server.port)
         site.join("alice")
-        make_token_due_soon(site)
+        make_token_due_soon(site.config("alice"))
         agent = site.connect("alice")
         with machine.artist("5.3.1", "idle", agent.port) as artist:
             artist.said("ready")
@@ -23,9 +23,9 @@ def test_an_idle_session_outlives_the_renewal_of_its_token(machine, site):
         assert len(set(tokens)) == 2, "the second session has the renewed token"
 
 
-def make_token_due_soon(site):
+def make_token_due_soon(config):
     """Has the agent believe that half of the token's life is over in a few seconds."""
-    (path,) = site.config("alice").rglob("credentials.json")
+    (path,) = config.rglob("credentials.json")
     credentials = json.loads(path.read_text(encoding="utf-8"))
     payload = credentials["token"].split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

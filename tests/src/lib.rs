@@ -4,5 +4,6 @@
 pub mod cargo;
 pub mod forge;
 pub mod programs;
+pub mod tools;
 pub mod venv;
 pub mod wheel;

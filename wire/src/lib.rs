@@ -2,8 +2,8 @@
 //!
 //! Nothing in here decides anything: the checks that turn a certificate into a
 //! verified peer and a token into a permit live with the guard. This crate holds the
-//! names, the messages and their bounds, the TLS settings, and the type that keeps
-//! secrets out of logs.
+//! names, the messages and their bounds, the TLS settings, how either end notices that the
+//! other has vanished, and the type that keeps secrets out of logs.
 
 pub mod enrolment;
 pub mod hello;
@@ -13,9 +13,13 @@ pub mod keypair;
 pub mod leaf;
 pub mod message;
 pub mod moment;
+pub mod peer;
+pub mod prompt;
 pub mod refusal;
 pub mod role;
 pub mod secret;
+#[cfg(target_os = "linux")]
+pub mod sock_diag;
 pub mod tls;
 pub mod token;
 

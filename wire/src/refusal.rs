@@ -208,6 +208,8 @@ codes! {
     SessionIdle = "session-idle", Session;
     /// The guard was stopped.
     SessionDrained = "session-drained", Session;
+    /// One end sent what is not rpyc, or not as its peers send it.
+    SessionProtocol = "session-protocol", Session;
     /// Something inside the guard went wrong.
     Internal = "internal", Session;
 }

@@ -1,7 +1,6 @@
 //! Errors of the agent's library as exceptions of the package.
 
 use agent::Explain;
-use agent::session::Ending;
 use agent::tunnel::TunnelError;
 use pyo3::prelude::*;
 
@@ -44,18 +43,4 @@ pub(crate) fn no_session(error: &TunnelError) -> PyErr {
         _ => "Unavailable",
     };
     raised(class, error, error.code())
-}
-
-/// The exception for a session that has ended; `None` when Python ended it.
-pub(crate) fn of_ending(py: Python<'_>, ending: &Ending) -> PyResult<Option<Py<PyAny>>> {
-    match ending {
-        Ending::Left => Ok(None),
-        Ending::Denied(reason) => {
-            let (hint, code) = (reason.hint.as_deref(), reason.code.as_deref());
-            exception(py, "SessionDenied", &reason.sentence, hint, code).map(Some)
-        }
-        Ending::Lost { sentence, hint } => {
-            exception(py, "SessionLost", sentence, Some(hint), None).map(Some)
-        }
-    }
 }

@@ -21,10 +21,9 @@ use tokio_util::task::TaskTracker;
 
 /// How often a wait looks whether Ctrl-C was pressed.
 const GLANCE: Duration = Duration::from_millis(50);
-/// At the end of the interpreter: how long what was sent last may take to get away.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How long sessions may take to say goodbye to their guards.
-const GOODBYE: Duration = Duration::from_millis(500);
+/// At the end of the interpreter: how long sessions may take to send what was written last,
+/// and to say goodbye to their guards.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
 
@@ -161,7 +160,7 @@ pub(crate) fn wait_for<T: Send + 'static>(
     }
 }
 
-/// Waits for the sessions to end by themselves, then ends them, and the threads.
+/// Ends the sessions, and the threads.
 pub(crate) fn finish(py: Python<'_>) {
     let threads = shared().as_mut().and_then(|shared| shared.threads.take());
     let Some(Threads {
@@ -173,13 +172,11 @@ pub(crate) fn finish(py: Python<'_>) {
         return;
     };
     sessions.close();
+    stop.cancel();
     py.detach(|| {
-        let ended =
-            |limit| runtime.block_on(async { tokio::time::timeout(limit, sessions.wait()).await });
-        if ended(LAST_WORDS).is_err() {
-            stop.cancel();
-            let _ = ended(GOODBYE);
-        }
+        let ended = async { tokio::time::timeout(GOODBYE, sessions.wait()).await };
+        // Those that have not ended by then end with the process.
+        let _ = runtime.block_on(ended);
         runtime.shutdown_background();
     });
 }

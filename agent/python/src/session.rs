@@ -10,7 +10,7 @@ use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use tokio::time::timeout;
 
-use crate::errors::{no_session, of_ending, raised_text};
+use crate::errors::{no_session, raised_text};
 use crate::pair::{Ours, pair};
 use crate::runtime::{self, Home};
 
@@ -28,12 +28,17 @@ pub(crate) struct Session {
 
 #[pymethods]
 impl Session {
-    /// The exception that says how the session ended; `None` while it lives, and when Python
-    /// closed it. It is known before the stream shows its end.
-    fn ending(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match self.ending.get() {
-            Some(ending) => of_ending(py, ending),
-            None => Ok(None),
+    /// How the session ended: whether somebody decided so, a sentence, a hint and a code.
+    /// `None` while it lives, and when Python closed it. It is known before the stream shows
+    /// its end.
+    fn ending(&self) -> Option<(bool, &str, Option<&str>, Option<&str>)> {
+        match self.ending.get()? {
+            Ending::Left => None,
+            Ending::Denied(reason) => {
+                let (hint, code) = (reason.hint.as_deref(), reason.code.as_deref());
+                Some((true, &reason.sentence, hint, code))
+            }
+            Ending::Lost { sentence, hint } => Some((false, sentence, Some(hint), None)),
         }
     }
 }
@@ -80,7 +85,11 @@ async fn live(
     let (ending, ours) = carry(ours, tunnel, &standing, &home.stop).await;
     // Nobody else sets it.
     let _ = ended.set(ending);
-    drop(ours);
+    if home.stop.is_cancelled() {
+        // The process is ending. Daemon threads of Python that wait here must not wake up
+        // for an error that nobody is left to handle.
+        std::mem::forget(ours);
+    }
 }
 
 fn too_slow(standing: &Standing, limit: Duration) -> PyErr {
@@ -97,7 +106,7 @@ fn too_slow(standing: &Standing, limit: Duration) -> PyErr {
 fn inherited(ours: &Ours, tunnel: &agent::Tunnel) -> Vec<i64> {
     use std::os::fd::AsRawFd as _;
 
-    let guard = tunnel.stream.get_ref().0;
+    let guard = tunnel.stream.get_ref().0.tcp();
     vec![ours.as_raw_fd().into(), guard.as_raw_fd().into()]
 }
 

@@ -12,7 +12,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   hrpyc-agent connect                      the only profile, on 127.0.0.1:18811
   hrpyc-agent connect ws12 --listen 18821  another local port
-  hrpyc-agent connect ws12=18811 ws13=18821 ws13/18812=18822
+  hrpyc-agent connect ws12=18811 ws13=18821 ws13/18813=18823
                                            two workstations, and a second Houdini on ws13";
 
 /// One thing to serve.

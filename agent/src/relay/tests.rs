@@ -155,8 +155,8 @@ async fn a_name_that_was_dropped_is_no_call() {
 
 #[tokio::test]
 async fn leaving_tells_the_server_and_waits_for_it_only_a_moment() {
-    let (_client, relay, mut server) = relay(b"");
-    let leaving = tokio::spawn(relay.leave());
+    let (_client, mut relay, mut server) = relay(b"");
+    let leaving = tokio::spawn(async move { relay.leave().await });
     let mut got = Vec::new();
     server.read_to_end(&mut got).await.unwrap();
     assert_eq!(got, b"");

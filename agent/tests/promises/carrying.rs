@@ -99,9 +99,15 @@ async fn a_session_that_is_stopped_says_goodbye_to_the_guard() {
     let stop = CancellationToken::new();
     let (mut client, mut houdini, carried) = session(&world, &stop).await;
     exchange(&mut client, &mut houdini).await;
+    client.write_all(&request(1)).await.unwrap();
     stop.cancel();
-    assert!(matches!(ended(carried).await, (Ending::Left, None)));
+    let (ending, ours) = ended(carried).await;
+    assert!(matches!(ending, Ending::Left));
+    assert!(
+        ours.is_some(),
+        "the client sees no end: its process is ending"
+    );
     let mut rest = Vec::new();
     houdini.read_to_end(&mut rest).await.unwrap();
-    assert_eq!(rest, b"");
+    assert_eq!(rest, request(1), "what was written last has arrived");
 }

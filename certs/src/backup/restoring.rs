@@ -10,6 +10,7 @@ use wire::Secret;
 use wire::leaf::Fingerprint;
 
 use super::{Backup, BackupError, Files};
+use crate::audit_key;
 use crate::authority::Authority;
 use crate::certificates::p256_key;
 use crate::error::{StateError, StoreError};
@@ -17,8 +18,8 @@ use crate::files::{self, io_error};
 use crate::journal::{self, Entry, Journal};
 use crate::records;
 use crate::state::{
-    self, AUTHORITY_CERTIFICATE, Description, GUARD_CERTIFICATE, GUARD_KEY, Holds, JOURNAL, STATE,
-    STORE,
+    self, AUDIT_KEY, AUTHORITY_CERTIFICATE, Description, GUARD_CERTIFICATE, GUARD_KEY, Holds,
+    JOURNAL, STATE, STORE,
 };
 use crate::store::Store;
 
@@ -254,6 +255,8 @@ fn put_back_file(to: &Path, name: &str, bytes: &[u8]) -> Result<(), StateError> 
         Ok(text) if text.expose().as_bytes() == bytes => return Ok(()),
         // The guard may have renewed its own certificate, or made itself a new key.
         Ok(text) if name == GUARD_KEY && p256_key(&text).is_ok() => return Ok(()),
+        // What is in the audit here was signed with the key that is here.
+        Ok(text) if name == AUDIT_KEY && audit_key::is_sound(&text) => return Ok(()),
         Ok(_) if name == GUARD_CERTIFICATE => return Ok(()),
         Ok(_) | Err(StateError::Missing { .. } | StateError::Damaged { .. }) => {}
         Err(e) => return Err(e),

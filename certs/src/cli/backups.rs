@@ -8,11 +8,11 @@ use hrpyc_certs::{Authority, Backup, InviteState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::arguments::{BackupArguments, RestoreArguments};
 use super::open_authority;
 use super::outcome::{Done, Failure, check_free};
 use super::passphrase;
 use super::people::grant_in_words;
+use hrpyc_certs::arguments::{BackupArguments, RestoreArguments};
 
 pub(crate) fn backup(
     authority: &Authority,

@@ -14,9 +14,9 @@ use wire::enrolment::Issued;
 use wire::leaf::{Leaf, Usage};
 use wire::{Identity, Kind};
 
-use super::arguments::{IssueArguments, TokenArguments};
 use super::outcome::{Done, Failure, NewFile, check_free};
 use super::passphrase;
+use hrpyc_certs::arguments::{IssueArguments, TokenArguments};
 
 /// More than any certificate request is long.
 const MAX_INPUT: u64 = 64 * 1024;

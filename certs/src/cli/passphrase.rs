@@ -70,8 +70,11 @@ fn ask(prompt: &str) -> Result<Secret<String>, Failure> {
             "give it with --passphrase-file FILE, or --passphrase-file - on standard input",
         ));
     }
-    let _ = write!(io::stderr(), "{prompt}");
-    let typed = unseen(line);
+    // Asked when nothing is shown any more: what was typed before that is thrown away.
+    let typed = unseen(|| {
+        let _ = write!(io::stderr(), "{prompt}");
+        line()
+    });
     let _ = writeln!(io::stderr());
     typed.map_err(|e| Failure::io("read from", Path::new("the terminal"), e))
 }

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use wire::{Identity, Kind};
 
-use super::arguments::{GrantArguments, InviteArguments, RevokeArguments, ShowArguments};
 use super::outcome::{Done, Failure};
+use hrpyc_certs::arguments::{GrantArguments, InviteArguments, RevokeArguments, ShowArguments};
 
 pub(crate) fn invite(
     authority: &Authority,

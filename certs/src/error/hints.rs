@@ -16,12 +16,19 @@ impl StateError {
                 "make an authority with: hrpyc-certs --state-dir {} init",
                 path.display()
             ),
+            Self::Exists { path, .. } if path.ends_with(crate::state::AUDIT_KEY) => {
+                "see it with: hrpyc-guard audit key".into()
+            }
             Self::Exists { path, .. } => format!(
                 "an authority is only made where there is nothing; look at what is there with: hrpyc-certs --state-dir {} list",
                 path.display()
             ),
             Self::Missing { path, .. } if path.ends_with(crate::state::JOURNAL) => format!(
                 "put it back from a backup with: hrpyc-certs --state-dir {} restore FILE",
+                parent(path)
+            ),
+            Self::Missing { path, .. } if path.ends_with(crate::state::AUDIT_KEY) => format!(
+                "put it back from a backup with: hrpyc-certs --state-dir {0} restore FILE; if there never was one, because an older version made this directory, make it with: hrpyc-guard audit key --make --state-dir {0}",
                 parent(path)
             ),
             Self::Missing { path, .. } | Self::Damaged { path, .. } => format!(

@@ -98,7 +98,7 @@ fn a_damaged_directory_is_made_good_with_what_is_left_of_it() {
     drop(authority);
     let path = directory.path().join("state");
     fs::write(path.join("store.db"), "rubbish").unwrap();
-    for name in ["authority.key", "token.key", "state.toml"] {
+    for name in ["authority.key", "token.key", "audit.key", "state.toml"] {
         fs::remove_file(path.join(name)).unwrap();
     }
     // Half of the journal's last line is all that is damaged in it.

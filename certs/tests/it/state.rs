@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use hrpyc_certs::{Authority, Member, State, StateError, StoreError, open};
+use hrpyc_certs::{AuditKey, Authority, Backup, Member, State, StateError, StoreError, open};
 use jiff::Timestamp;
 use wire::Secret;
 
@@ -77,7 +77,7 @@ fn an_empty_directory_that_waits_is_filled() {
     fs::create_dir(directory.path().join(".hrpyc-new-0011")).unwrap();
     let authority = Authority::init(directory.path(), None, &"ws12".parse().unwrap()).unwrap();
     assert_eq!(authority.domain().as_str(), "ws12.internal");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 8 + 1 + 2);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 9 + 1 + 2);
     assert!(matches!(open(directory.path()), Ok(State::Authority(_))));
 }
 
@@ -149,6 +149,7 @@ fn a_missing_file_is_named_and_never_made_anew() {
         "token.key",
         "guard.key",
         "guard.crt",
+        "audit.key",
         "store.db",
         "revocations.jsonl",
         "state.toml",
@@ -181,6 +182,7 @@ fn a_damaged_file_is_named() {
         "authority.key",
         "authority.crt",
         "token.key",
+        "audit.key",
         "state.toml",
         "revocations.jsonl",
     ] {
@@ -327,6 +329,10 @@ fn a_guard_that_joined_holds_its_own_key_and_no_other() {
     assert_eq!(member.token_key_pem(), studio.authority.token_key_pem());
     assert!(!path.join("authority.key").exists());
     assert!(!path.join("token.key").exists());
+    // What it signs is its own.
+    let audit = AuditKey::load(&path).unwrap();
+    let theirs = AuditKey::load(studio.authority.path()).unwrap();
+    assert_ne!(audit.public(), theirs.public());
 
     let renewed = studio
         .authority
@@ -349,4 +355,54 @@ fn a_guard_that_joined_holds_its_own_key_and_no_other() {
             .is_err()
     );
     assert!(create(&machine.key).is_err());
+}
+
+#[test]
+fn an_audit_key_is_made_only_when_asked_and_never_replaced() {
+    let studio = Studio::new();
+    let path = studio.path();
+    let key = path.join("audit.key");
+    let before = AuditKey::load(&path).unwrap().public().clone();
+    let error = AuditKey::make(&path).unwrap_err();
+    assert!(matches!(error, StateError::Exists { .. }), "{error}");
+    assert_eq!(AuditKey::load(&path).unwrap().public(), &before);
+
+    fs::remove_file(&key).unwrap();
+    let error = refused(&path);
+    assert!(
+        error.hint().contains("audit key --make"),
+        "{}",
+        error.hint()
+    );
+    let made = AuditKey::make(&path).unwrap();
+    assert_ne!(made.public(), &before);
+    open(&path).unwrap();
+
+    // It is no way to begin a state directory.
+    let empty = tempfile::tempdir().unwrap();
+    mode(empty.path(), 0o700);
+    AuditKey::make(empty.path()).unwrap_err();
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_audit_key_of_a_backup_does_not_replace_a_sound_one() {
+    let studio = Studio::new();
+    let path = studio.path();
+    let file = studio.directory.path().join("backup");
+    studio
+        .authority
+        .backup(&file, None, Timestamp::now())
+        .unwrap();
+    let old = AuditKey::load(&path).unwrap().public().clone();
+    let restore = || {
+        let backup = Backup::read(&file).unwrap();
+        backup.restore(&path, None, Timestamp::now()).unwrap();
+        AuditKey::load(&path).unwrap().public().clone()
+    };
+    fs::remove_file(path.join("audit.key")).unwrap();
+    assert_eq!(restore(), old, "a lost one comes back");
+    fs::remove_file(path.join("audit.key")).unwrap();
+    let new = AuditKey::make(&path).unwrap().public().clone();
+    assert_eq!(restore(), new, "what is here signed what is here");
 }

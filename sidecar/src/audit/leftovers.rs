@@ -2,42 +2,44 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::log::{FILE, closed_files};
+use super::files::{CONNECTIONS, closed, current};
+use super::record::body_of;
 
-/// The ends of sessions that a killed guard could not write, as whole lines.
+/// The ends of sessions that a killed guard could not write, as bodies of lines.
 pub(super) fn missing_ends(directory: &Path) -> io::Result<Vec<Vec<u8>>> {
     // The files of one run reach back to the record of its start.
-    let mut files = vec![directory.join(FILE)];
-    files.extend(closed_files(directory).into_iter().rev());
+    let mut files = vec![current(directory, CONNECTIONS)];
+    let older = closed(directory, CONNECTIONS)?;
+    files.extend(older.into_iter().rev().map(|file| file.path));
     let mut open = HashMap::new();
-    let mut closed: HashSet<String> = HashSet::new();
+    let mut ended: HashSet<String> = HashSet::new();
     for path in files {
         let found = scan(&path)?;
-        let still_open = found
-            .open
-            .into_iter()
-            .filter(|(id, _)| !closed.contains(id));
+        let still_open = found.open.into_iter().filter(|(id, _)| !ended.contains(id));
         open.extend(still_open);
-        closed.extend(found.closed);
+        ended.extend(found.closed);
         if found.started {
             break;
         }
     }
-    open.into_values()
+    Ok(open
+        .into_values()
         .map(|mut record| {
+            // Its place in the chain was that of the beginning.
+            for link in ["seq", "hash"] {
+                record.remove(link);
+            }
             record.insert("time".into(), Timestamp::now().to_string().into());
             record.insert("event".into(), "closed".into());
             record.insert("reason".into(), "guard-killed".into());
-            let mut line = serde_json::to_vec(&record)?;
-            line.push(b'\n');
-            Ok(line)
+            body_of(&record)
         })
-        .collect()
+        .collect())
 }
 
 /// What one file says about sessions.
@@ -78,16 +80,4 @@ fn scan(path: &Path) -> io::Result<Scan> {
         line.clear();
     }
     Ok(found)
-}
-
-/// Whether the last line of a file is whole.
-pub(super) fn ends_with_line_end(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    if file.metadata()?.len() == 0 {
-        return Ok(true);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
 }

@@ -1,119 +1,357 @@
-//! The files of the audit log: whole lines are appended, files are turned over, and nothing
-//! is overwritten.
+//! A log: whole lines are chained and appended, files are turned over, and nothing is
+//! overwritten.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
+use aws_lc_rs::digest::{Context, SHA256};
+use certs::AuditKey;
 use jiff::Timestamp;
 
-use super::leftovers::{ends_with_line_end, missing_ends};
-use super::record::{Event, Record};
+use super::chain::{ADDED, Head, to_hash};
+use super::checkpoint::{Checkpoint, Counted, Outside, Why};
+use super::files::{self, current, open_to_append, replace_current};
+use super::record::{Event, Record, body_of};
 use crate::config::AuditConfig;
 
-/// The file that is written to; closed ones are `connections-<UTC>-<n>.jsonl`.
-pub(super) const FILE: &str = "connections.jsonl";
 /// Records that wait for room on the disk; those beyond are counted.
 const WAITING: usize = 100_000;
+/// What is written at a time, in bytes, unless one record is longer.
+const BATCH: usize = 64 * 1024;
+/// What a file has room for beyond its records: checkpoints.
+const ROOM: u64 = 2048;
+/// How long what was written may not be on the disk yet.
+const UNSYNCED: Duration = Duration::from_secs(1);
+/// How long after its first record a process signs for the first time.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// The open file and what waits for it.
 pub(super) struct Log {
     directory: PathBuf,
+    /// `connections` or `calls`.
+    name: &'static str,
     config: AuditConfig,
+    key: Arc<AuditKey>,
+    outside: Outside,
     file: File,
+    /// Up to here it is whole lines.
     length: u64,
     begun: SystemTime,
+    /// The end of the chain in the file.
+    head: Head,
     pub(super) waiting: VecDeque<Vec<u8>>,
     /// Records that found no place even to wait.
     lost: u64,
-    /// The file may end within a line.
+    /// Behind `length` there may be something that is no whole line.
     torn: bool,
+    /// The last line lacks its line end.
+    unended: bool,
+    /// The last line closes the file.
+    closing: bool,
+    /// Lines since the last checkpoint, and when the first of them was written.
+    unsigned: u64,
+    unsigned_since: Instant,
+    /// This process has signed something.
+    signed: bool,
+    /// When the first byte was written that may not be on the disk.
+    unsynced: Option<Instant>,
+    pub(super) counted: Counted,
+    buffer: Vec<u8>,
+    ends: Vec<(usize, Head)>,
     pub(super) failing: Arc<AtomicBool>,
 }
 
 impl Log {
-    pub(super) fn open(directory: &Path, config: AuditConfig) -> io::Result<Self> {
-        make_private_directory(directory)?;
+    /// Opens a log, goes on where its chain ends, and looks at what a killed guard left.
+    pub(super) fn open(
+        directory: &Path,
+        name: &'static str,
+        config: AuditConfig,
+        key: Arc<AuditKey>,
+    ) -> io::Result<Self> {
+        files::make_private_directory(directory)?;
+        files::mend(directory, name)?;
+        let path = current(directory, name);
         let mut log = Self {
+            file: open_to_append(&path)?,
             directory: directory.to_owned(),
+            name,
+            outside: Outside::new(config.heads.clone()),
             config,
-            file: open_file(&directory.join(FILE))?,
+            key,
             length: 0,
             begun: SystemTime::now(),
+            head: Head::genesis(name),
             waiting: VecDeque::new(),
             lost: 0,
             torn: false,
+            unended: false,
+            closing: false,
+            unsigned: 0,
+            unsigned_since: Instant::now(),
+            signed: false,
+            unsynced: None,
+            counted: Counted::default(),
+            buffer: Vec::new(),
+            ends: Vec::new(),
             failing: Arc::default(),
         };
-        log.measure()?;
-        log.torn = !ends_with_line_end(&directory.join(FILE))?;
-        missing_ends(directory)?
-            .into_iter()
-            .for_each(|line| log.queue(line));
+        log.find_end()?;
         Ok(log)
     }
 
-    fn measure(&mut self) -> io::Result<()> {
-        let metadata = self.file.metadata()?;
-        self.length = metadata.len();
-        self.begun = first_time(&self.directory.join(FILE)).unwrap_or_else(SystemTime::now);
+    /// Looks for the end of the chain in the files.
+    fn find_end(&mut self) -> io::Result<()> {
+        let path = current(&self.directory, self.name);
+        self.begun = first_time(&path).unwrap_or_else(SystemTime::now);
+        let mut file = File::open(&path)?;
+        let length = file.metadata()?.len();
+        if let Some(last) = files::last_link(&mut file)? {
+            self.head = last.head;
+            self.length = last.end;
+            self.unended = last.unended;
+            self.unsigned = u64::from(!last.is_checkpoint);
+        } else {
+            self.length = 0;
+            for closed in files::closed(&self.directory, self.name)?.iter().rev() {
+                if let Some(last) = files::last_link(&mut File::open(&closed.path)?)? {
+                    self.head = last.head;
+                    break;
+                }
+            }
+        }
+        self.torn = length > self.length;
         Ok(())
     }
 
-    pub(super) fn queue(&mut self, line: Vec<u8>) {
+    pub(super) fn queue(&mut self, body: Vec<u8>) {
         if self.waiting.len() < WAITING {
-            self.waiting.push_back(line);
+            self.waiting.push_back(body);
         } else {
             self.lost += 1;
         }
     }
 
+    /// Writes what waits, as far as it can.
     pub(super) fn write_waiting(&mut self) -> io::Result<()> {
-        while let Some(line) = self.waiting.pop_front() {
-            if let Err(error) = self.append(&line) {
-                self.waiting.push_front(line);
-                return Err(error);
+        while let Some(first) = self.waiting.front() {
+            self.prepare(first.len())?;
+            let room = self.room();
+            let (mut count, mut size) = (0, 0);
+            // Not over the place of the next checkpoint.
+            let most = self.config.checkpoint_records.saturating_sub(self.unsigned);
+            let most = usize::try_from(most.max(1)).unwrap_or(usize::MAX);
+            for body in self.waiting.iter().take(most) {
+                size += body.len() + ADDED;
+                if count > 0 && (size > BATCH || size as u64 > room) {
+                    break;
+                }
+                count += 1;
+            }
+            let bodies: Vec<Vec<u8>> = self.waiting.drain(..count).collect();
+            let (written, result) = self.write(&bodies);
+            for body in bodies.into_iter().skip(written).rev() {
+                self.waiting.push_front(body);
+            }
+            result?;
+            if self.unsigned >= self.config.checkpoint_records {
+                self.checkpoint(Why::Records)?;
             }
         }
         if self.lost > 0 {
             let mut record = Record::new(Event::Suppressed);
             record.reason = Some("disk-full".into());
             record.count = Some(self.lost);
-            self.append(&record.line())?;
+            self.append(&record.body())?;
             self.lost = 0;
         }
         Ok(())
     }
 
     /// Appends a whole line or nothing.
-    pub(super) fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        self.turn_over(line.len() as u64)?;
-        let whole: Cow<'_, [u8]> = if self.torn {
-            [b"\n", line].concat().into()
-        } else {
-            line.into()
-        };
-        if let Err(error) = self.file.write_all(&whole) {
-            // Take back what was written of it. Where that does not work, the next record
-            // begins on a line of its own.
-            let _ = self.file.set_len(self.length);
-            let now = self.file.metadata().map(|metadata| metadata.len());
-            self.torn |= now.as_ref().map_or(true, |now| *now != self.length);
-            self.length = now.unwrap_or(self.length);
-            return Err(error);
+    pub(super) fn append(&mut self, body: &[u8]) -> io::Result<()> {
+        self.prepare(body.len())?;
+        self.write(&[body]).1
+    }
+
+    /// What is to be done before a record: the file is mended, turned over, begun.
+    fn prepare(&mut self, body: usize) -> io::Result<()> {
+        if self.torn {
+            self.resume()?;
         }
-        self.torn = false;
-        self.length += whole.len() as u64;
+        self.turn_over((body + ADDED) as u64)?;
+        if self.length == 0 && self.head.seq > 0 {
+            self.checkpoint(Why::Begin)?;
+        }
         Ok(())
     }
 
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    fn room(&self) -> u64 {
+        self.config.max_bytes.saturating_sub(self.length + ROOM)
+    }
+
+    /// Appends lines. Gives how many of them are whole in the file; that is all of them unless
+    /// there is an error.
+    fn write<B: AsRef<[u8]>>(&mut self, bodies: &[B]) -> (usize, io::Result<()>) {
+        self.buffer.clear();
+        self.ends.clear();
+        if self.unended {
+            self.buffer.push(b'\n');
+        }
+        let before = self.buffer.len();
+        let mut head = self.head;
+        for body in bodies {
+            head.append(body.as_ref(), &mut self.buffer);
+            self.ends.push((self.buffer.len(), head));
+        }
+        self.unsynced.get_or_insert_with(Instant::now);
+        if let Err(error) = self.file.write_all(&self.buffer) {
+            // Take back what was written of it. Where that does not work, the next record
+            // says what it found.
+            let _ = self.file.set_len(self.length);
+            let mut whole = 0;
+            let now = self.file.metadata().map(|now| now.len());
+            self.torn = !now.as_ref().is_ok_and(|now| *now == self.length);
+            if let Ok(now) = now
+                && let Some(came) = now.checked_sub(self.length)
+                && self.torn
+            {
+                let came = usize::try_from(came).unwrap_or(usize::MAX);
+                whole = self.ends.iter().take_while(|(end, _)| *end <= came).count();
+                if before > 0 && came >= before {
+                    self.unended = false;
+                    self.length += before as u64;
+                }
+                if let Some((end, head)) = whole.checked_sub(1).map(|last| self.ends[last]) {
+                    self.head = head;
+                    self.length += (end - before) as u64;
+                }
+                self.torn = now != self.length;
+            }
+            self.wrote(whole);
+            return (whole, Err(error));
+        }
+        self.length += self.buffer.len() as u64;
+        self.unended = false;
+        self.head = head;
+        self.wrote(bodies.len());
+        (bodies.len(), Ok(()))
+    }
+
+    fn wrote(&mut self, lines: usize) {
+        if lines > 0 {
+            if self.unsigned == 0 {
+                self.unsigned_since = Instant::now();
+            }
+            self.unsigned += lines as u64;
+            self.closing = false;
+        }
+    }
+
+    /// Writes down what lies behind the last whole line, so that it cannot be changed or taken
+    /// for a change.
+    fn resume(&mut self) -> io::Result<()> {
+        let path = current(&self.directory, self.name);
+        let mut file = File::open(&path)?;
+        file.seek(SeekFrom::Start(self.length))?;
+        let (mut context, mut found) = (Context::new(&SHA256), 0);
+        let mut chunk = vec![0; BATCH];
+        loop {
+            let count = file.read(&mut chunk)?;
+            if count == 0 {
+                break;
+            }
+            context.update(&chunk[..count]);
+            found += count as u64;
+        }
+        self.torn = false;
+        if found == 0 {
+            return Ok(());
+        }
+        let mut record = Record::new(Event::Resumed);
+        record.torn_bytes = Some(found);
+        record.torn_sha256 = Some(wire::hex(&to_hash(&context.finish())));
+        let good = self.length;
+        self.length += found;
+        self.unended = true;
+        if let (_, Err(error)) = self.write(&[record.body()]) {
+            (self.length, self.torn, self.unended) = (good, true, false);
+            return Err(error);
+        }
+        tracing::warn!(
+            log = self.name,
+            bytes = found,
+            "the audit log ended within a line, as after a kill or a power cut; a record says what was found"
+        );
+        self.checkpoint(Why::Resumed)
+    }
+
+    /// Signs what was written and sends the head outside. It is on the disk by then.
+    pub(super) fn checkpoint(&mut self, why: Why) -> io::Result<()> {
+        let checkpoint = Checkpoint::sign(self.name, why, self.head, self.counted, &self.key);
+        self.write(&[body_of(&checkpoint)]).1?;
+        (self.unsigned, self.counted) = (0, Counted::default());
+        self.signed = true;
+        self.closing = why == Why::TurnOver;
+        if why != Why::Begin {
+            self.sync()?;
+            self.outside.send(self.name, self.head);
+        }
+        Ok(())
+    }
+
+    /// What has to be done although nothing new came.
+    pub(super) fn keep_up(&mut self) -> io::Result<()> {
+        if self.unsigned > 0 && self.unsigned_since.elapsed() >= self.sign_every() {
+            self.prepare(0)?;
+            self.checkpoint(Why::Time)?;
+        }
+        if self
+            .unsynced
+            .is_some_and(|since| since.elapsed() >= UNSYNCED)
+        {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// The first checkpoint of a process comes soon, so that its beginning cannot be made up.
+    fn sign_every(&self) -> Duration {
+        let every = self.config.checkpoint_every;
+        if self.signed { every } else { every.min(FIRST) }
+    }
+
+    /// When [`Log::keep_up`] has something to do.
+    pub(super) fn due(&self) -> Option<Duration> {
+        let sign = (self.unsigned > 0).then(|| {
+            self.sign_every()
+                .saturating_sub(self.unsigned_since.elapsed())
+        });
+        let sync = self
+            .unsynced
+            .map(|since| UNSYNCED.saturating_sub(since.elapsed()));
+        [sign, sync].into_iter().flatten().min()
+    }
+
+    /// Writes what waits, and signs it as the last.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.write_waiting()?;
+        if self.unsigned > 0 {
+            self.prepare(0)?;
+            self.checkpoint(Why::Stop)?;
+        }
+        self.sync()
+    }
+
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        self.unsynced = None;
+        Ok(())
     }
 
     fn turn_over(&mut self, more: u64) -> io::Result<()> {
@@ -121,48 +359,55 @@ impl Log {
             .begun
             .elapsed()
             .is_ok_and(|age| age > self.config.max_age);
-        if self.length == 0 || (self.length + more <= self.config.max_bytes && !old) {
+        if self.length == 0 || (more <= self.room() && !old) {
             return Ok(());
         }
-        let current = self.directory.join(FILE);
-        let mut number = 0;
-        let closed = loop {
-            let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S");
-            let name = format!("connections-{stamp}-{number:03}.jsonl");
-            let path = self.directory.join(name);
-            if !path.exists() {
-                break path;
-            }
-            number += 1;
-        };
-        self.file.sync_data()?;
-        std::fs::rename(&current, &closed)?;
-        match open_file(&current) {
-            Ok(file) => self.file = file,
-            Err(error) => {
-                // Go on in the old file under its old name.
-                let _ = std::fs::rename(&closed, &current);
-                return Err(error);
-            }
+        if !self.closing {
+            self.checkpoint(Why::TurnOver)?;
         }
+        self.sync()?;
+        let closed = files::free_name(&self.directory, self.name);
+        self.file = replace_current(&current(&self.directory, self.name), &closed)?;
         self.length = 0;
         self.begun = SystemTime::now();
+        self.checkpoint(Why::Begin)?;
         if let Some(keep) = self.config.keep {
-            remove_old(&self.directory, keep);
+            self.prune(keep)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the oldest files. The log says so before it happens: who removes one without a
+    /// record is found out.
+    fn prune(&mut self, keep: usize) -> io::Result<()> {
+        let closed = files::closed(&self.directory, self.name)?;
+        for pair in closed.windows(2).take(closed.len().saturating_sub(keep)) {
+            let [old, next] = pair else { continue };
+            let mut record = Record::new(Event::Pruned);
+            record.file = old
+                .path
+                .file_name()
+                .map(|name| name.to_string_lossy().into());
+            record.through = next.first.map(|first| first - 1);
+            self.write(&[record.body()]).1?;
+            self.sync()?;
+            if let Err(error) = std::fs::remove_file(&old.path) {
+                tracing::warn!(%error, path = %old.path.display(), "an old audit file cannot be removed");
+            }
         }
         Ok(())
     }
 
     pub(super) fn reopen(&mut self, config: AuditConfig) {
+        self.outside = Outside::new(config.heads.clone());
         self.config = config;
-        match open_file(&self.directory.join(FILE)) {
-            Ok(file) => {
-                self.file = file;
-                if let Err(error) = self.measure() {
-                    tracing::error!(%error, "the audit log cannot be measured");
-                }
-            }
-            Err(error) => tracing::error!(%error, "the audit log cannot be opened anew"),
+        let opened = open_to_append(&current(&self.directory, self.name)).and_then(|file| {
+            self.length = file.metadata()?.len();
+            self.file = file;
+            Ok(())
+        });
+        if let Err(error) = opened {
+            tracing::error!(%error, "the audit log cannot be opened anew");
         }
     }
 
@@ -170,35 +415,11 @@ impl Log {
         let was_failing = self.failing.swap(result.is_err(), Ordering::Relaxed);
         match result {
             Err(error) if !was_failing => {
-                tracing::error!(%error, directory = %self.directory.display(), "the audit log cannot be written: no new session is opened until it can");
+                tracing::error!(%error, log = self.name, directory = %self.directory.display(), "the audit log cannot be written: no new session is opened until it can");
             }
             Ok(()) if was_failing => tracing::info!("the audit log can be written again"),
             _ => {}
         }
-    }
-}
-
-fn open_file(path: &Path) -> io::Result<File> {
-    private(OpenOptions::new().append(true).create(true)).open(path)
-}
-
-#[cfg(unix)]
-fn private_builder() -> std::fs::DirBuilder {
-    use std::os::unix::fs::DirBuilderExt;
-    let mut builder = std::fs::DirBuilder::new();
-    builder.mode(0o700);
-    builder
-}
-
-#[cfg(not(unix))]
-fn private_builder() -> std::fs::DirBuilder {
-    std::fs::DirBuilder::new()
-}
-
-fn make_private_directory(path: &Path) -> io::Result<()> {
-    match private_builder().create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
     }
 }
 
@@ -214,40 +435,4 @@ fn first_time(path: &Path) -> Option<SystemTime> {
         .ok()?;
     let stamp: Stamp = serde_json::from_str(&line).ok()?;
     Some(stamp.time.into())
-}
-
-fn remove_old(directory: &Path, keep: usize) {
-    let closed = closed_files(directory);
-    for path in &closed[..closed.len().saturating_sub(keep)] {
-        if let Err(error) = std::fs::remove_file(path) {
-            tracing::warn!(%error, path = %path.display(), "an old audit file cannot be removed");
-        }
-    }
-}
-
-/// The closed files, the oldest first: their names sort by age.
-pub(super) fn closed_files(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    let mut closed: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.starts_with("connections-") && name.ends_with(".jsonl"))
-        })
-        .collect();
-    closed.sort();
-    closed
-}
-
-/// Only for the guard's own user.
-pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options
 }

@@ -31,6 +31,10 @@ pub enum Event {
     Followed,
     /// Something that somebody must look at.
     Alarm,
+    /// The guard goes on after something that is no whole line, as a kill leaves it.
+    Resumed,
+    /// The oldest file is removed, because only so many are kept.
+    Pruned,
 }
 
 /// A record; which fields are there depends on the event. See `docs/audit.md`.
@@ -95,6 +99,18 @@ pub struct Record {
     /// How many failures were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// How many bytes were found that are no whole line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub torn_bytes: Option<u64>,
+    /// The SHA-256 of these bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub torn_sha256: Option<String>,
+    /// The file that is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The number of the last line in the removed file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<u64>,
 }
 
 impl Record {
@@ -121,6 +137,10 @@ impl Record {
             reason: None,
             address: None,
             count: None,
+            torn_bytes: None,
+            torn_sha256: None,
+            file: None,
+            through: None,
         }
     }
 
@@ -138,10 +158,15 @@ impl Record {
         self.event = event;
     }
 
-    /// The line, with its end.
-    pub fn line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self).unwrap_or_default();
-        line.push(b'\n');
-        line
+    /// The line, as far as it goes before it has its place in the chain.
+    pub(super) fn body(&self) -> Vec<u8> {
+        body_of(self)
     }
+}
+
+/// A JSON object without its last brace.
+pub(super) fn body_of(value: &impl Serialize) -> Vec<u8> {
+    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    body.pop();
+    body
 }

@@ -1,4 +1,4 @@
-//! The one thread that writes the audit log.
+//! The threads that write the audit logs, one for each.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -8,10 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use certs::AuditKey;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::log::{FILE, Log, private};
+use super::files::{CALLS, CONNECTIONS, current, private};
+use super::leftovers::missing_ends;
+use super::log::Log;
+use super::queue::Queue;
 use super::record::Record;
 use crate::config::AuditConfig;
 
@@ -19,6 +23,8 @@ use crate::config::AuditConfig;
 const DISK_TIME: Duration = Duration::from_secs(5);
 /// How often a full disk is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long calls may wait to be written together, while there are some.
+const TURN: Duration = Duration::from_millis(10);
 
 /// Why there is no audit log.
 #[derive(Debug, thiserror::Error)]
@@ -62,33 +68,54 @@ pub(super) struct Writer {
     failing: Arc<AtomicBool>,
 }
 
-enum Order {
-    Write(Box<Record>, Option<oneshot::Sender<io::Result<()>>>),
+#[derive(Debug)]
+pub(super) enum Order {
+    Write(Vec<u8>, Option<oneshot::Sender<io::Result<()>>>),
+    /// There are calls in the queue.
+    Look,
     Reconfigure(AuditConfig),
     Finish(std::sync::mpsc::Sender<usize>),
 }
 
 impl Writer {
-    pub(super) fn open(directory: &Path, config: AuditConfig) -> Result<Self, AuditError> {
-        let log = Log::open(directory, config).map_err(|source| AuditError::Io {
-            path: directory.join(FILE),
+    /// The writer of the log of connections.
+    pub(super) fn connections(
+        directory: &Path,
+        config: AuditConfig,
+        key: Arc<AuditKey>,
+    ) -> Result<Self, AuditError> {
+        let mut log = open(directory, CONNECTIONS, config, key)?;
+        let failed = |source| AuditError::Io {
+            path: current(directory, CONNECTIONS),
             source,
-        })?;
+        };
+        missing_ends(directory)
+            .map_err(failed)?
+            .into_iter()
+            .for_each(|body| log.queue(body));
         let (orders, taken) = channel();
         let failing = log.failing.clone();
-        std::thread::Builder::new()
-            .name("audit".into())
-            .spawn(move || serve(log, &taken))
-            .map_err(|source| AuditError::Io {
-                path: directory.to_owned(),
-                source,
-            })?;
+        spawn(directory, log, taken, None)?;
         Ok(Self { orders, failing })
     }
 
+    /// The writer of the log of calls, and the queue that it takes them from.
+    pub(super) fn calls(
+        directory: &Path,
+        config: AuditConfig,
+        key: Arc<AuditKey>,
+    ) -> Result<(Self, Arc<Queue>), AuditError> {
+        let log = open(directory, CALLS, config.clone(), key)?;
+        let (orders, taken) = channel();
+        let failing = log.failing.clone();
+        let queue = Arc::new(Queue::new(&config, orders.clone(), failing.clone()));
+        spawn(directory, log, taken, Some(queue.clone()))?;
+        Ok((Self { orders, failing }, queue))
+    }
+
     /// Writes when it can. A record that meets a full disk waits for room.
-    pub(super) fn write(&self, record: Record) {
-        let _ = self.orders.send(Order::Write(Box::new(record), None));
+    pub(super) fn write(&self, record: &Record) {
+        let _ = self.orders.send(Order::Write(record.body(), None));
     }
 
     /// Whether the last record could not be written.
@@ -98,9 +125,9 @@ impl Writer {
 
     /// Writes now, or not at all. A disk that does not answer in time counts as full; the
     /// record may then still be written.
-    pub(super) async fn write_through(&self, record: Record) -> io::Result<()> {
+    pub(super) async fn write_through(&self, record: &Record) -> io::Result<()> {
         let (done, written) = oneshot::channel();
-        let _ = self.orders.send(Order::Write(Box::new(record), Some(done)));
+        let _ = self.orders.send(Order::Write(record.body(), Some(done)));
         timeout(DISK_TIME, written)
             .await?
             .map_err(io::Error::other)?
@@ -110,6 +137,8 @@ impl Writer {
         let _ = self.orders.send(Order::Reconfigure(config));
     }
 
+    /// Writes and signs all that came, and writes nothing from then on. Gives how many records
+    /// found no room.
     pub(super) fn finish(&self) -> usize {
         let (done, lost) = channel();
         let _ = self.orders.send(Order::Finish(done));
@@ -117,60 +146,131 @@ impl Writer {
     }
 }
 
-fn serve(mut log: Log, orders: &Receiver<Order>) {
+fn open(
+    directory: &Path,
+    name: &'static str,
+    config: AuditConfig,
+    key: Arc<AuditKey>,
+) -> Result<Log, AuditError> {
+    Log::open(directory, name, config, key).map_err(|source| AuditError::Io {
+        path: current(directory, name),
+        source,
+    })
+}
+
+fn spawn(
+    directory: &Path,
+    log: Log,
+    orders: Receiver<Order>,
+    queue: Option<Arc<Queue>>,
+) -> Result<(), AuditError> {
+    std::thread::Builder::new()
+        .name("audit".into())
+        .spawn(move || serve(log, &orders, queue.as_deref()))
+        .map(drop)
+        .map_err(|source| AuditError::Io {
+            path: directory.to_owned(),
+            source,
+        })
+}
+
+fn serve(mut log: Log, orders: &Receiver<Order>, queue: Option<&Queue>) {
+    // Calls came in the last turn, so more are to be expected.
+    let mut is_busy = false;
     loop {
-        // After a failure it tries again by itself, so that nobody is refused for longer than
-        // the disk is full.
-        let idle = log.waiting.is_empty() && !log.failing.load(Ordering::Relaxed);
-        let first = if idle {
-            match orders.recv() {
-                Ok(order) => Some(order),
-                Err(_) => return,
-            }
-        } else {
-            match orders.recv_timeout(RETRY) {
-                Ok(order) => Some(order),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
+        let Ok(first) = next(&log, orders, queue, is_busy) else {
+            return;
         };
         let mut acknowledged = Vec::new();
         for order in first.into_iter().chain(orders.try_iter().take(1024)) {
             match order {
-                Order::Write(record, None) => log.queue(record.line()),
-                Order::Write(record, Some(done)) => {
+                Order::Write(body, None) => log.queue(body),
+                Order::Write(body, Some(done)) => {
                     // What was there before it must go first.
-                    let written = log
-                        .write_waiting()
-                        .and_then(|()| log.append(&record.line()));
+                    let written = log.write_waiting().and_then(|()| log.append(&body));
                     acknowledged.push((done, written));
                 }
-                Order::Reconfigure(config) => log.reopen(config),
+                Order::Look => {}
+                Order::Reconfigure(config) => {
+                    if let Some(queue) = queue {
+                        queue.reconfigure(&config);
+                    }
+                    log.reopen(config);
+                }
                 Order::Finish(done) => {
-                    let _ = log.write_waiting().and_then(|()| log.sync());
+                    take_calls(&mut log, queue);
+                    let _ = log.finish();
                     let _ = done.send(log.waiting.len());
+                    return;
                 }
             }
         }
+        is_busy = take_calls(&mut log, queue);
+        let before = log.waiting.len();
         let refused = acknowledged
             .iter()
             .find_map(|(_, written)| written.as_ref().err());
         let flushed = match refused {
-            Some(error) => Err(io::Error::new(error.kind(), error.to_string())),
-            None => log.write_waiting(),
+            Some(error) => Err(again(error)),
+            None => log.write_waiting().and_then(|()| log.keep_up()),
         };
         log.report(&flushed);
+        if let Some(queue) = queue {
+            queue.give_room(before - log.waiting.len());
+        }
         if !acknowledged.is_empty() {
             let synced = log.sync();
             for (done, written) in acknowledged {
                 let result = written.and_then(|()| match &synced {
                     Ok(()) => Ok(()),
-                    Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+                    Err(error) => Err(again(error)),
                 });
                 let _ = done.send(result);
             }
         }
     }
+}
+
+/// Waits for an order, or until there is something to do without one.
+fn next(
+    log: &Log,
+    orders: &Receiver<Order>,
+    queue: Option<&Queue>,
+    is_busy: bool,
+) -> Result<Option<Order>, ()> {
+    // After a failure it tries again by itself, so that nobody is refused for longer than
+    // the disk is full.
+    let is_waiting = !log.waiting.is_empty() || log.failing.load(Ordering::Relaxed);
+    let limit = if is_waiting {
+        Some(RETRY)
+    } else if is_busy || queue.is_some_and(|queue| !queue.may_sleep()) {
+        Some(TURN)
+    } else {
+        log.due()
+    };
+    match limit {
+        None => orders.recv().map(Some).map_err(drop),
+        Some(limit) => match orders.recv_timeout(limit) {
+            Ok(order) => Ok(Some(order)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(()),
+        },
+    }
+}
+
+/// Moves the calls of the queue to the log. Whether there were some.
+fn take_calls(log: &mut Log, queue: Option<&Queue>) -> bool {
+    let Some(queue) = queue else { return false };
+    let calls = queue.take();
+    queue.count_into(&mut log.counted);
+    let some = !calls.is_empty();
+    // There is always room: what is out is bounded by what was taken.
+    log.waiting.extend(calls);
+    some
+}
+
+fn again(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
 }
 
 #[cfg(test)]

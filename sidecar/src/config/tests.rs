@@ -1,4 +1,5 @@
 use super::*;
+use crate::audit::Pattern;
 
 fn from(text: &str) -> Result<Config, ConfigError> {
     let raw = toml::from_str(text).map_err(|error| ConfigError::File {
@@ -44,6 +45,22 @@ fn the_command_line_wins() {
 }
 
 #[test]
+fn the_command_line_can_refuse_the_guards_own_user_and_cannot_allow_it() {
+    let refuses = |file: &str, flag| {
+        let args = RunArgs {
+            refuse_own_user: flag,
+            ..RunArgs::default()
+        };
+        let config = merge(toml::from_str(file).unwrap(), &args).unwrap();
+        config.upstream_owner.refuse_own
+    };
+    assert!(!refuses("", false));
+    assert!(refuses("", true));
+    assert!(refuses("refuse_own_user = true", false));
+    assert!(refuses("refuse_own_user = false", true));
+}
+
+#[test]
 fn upstreams_come_as_text_list_or_tables() {
     let config = from(
         "upstream = ['127.0.0.1:18811-18820', { name = 'farm', address = '127.0.0.1:19000' }]",
@@ -67,6 +84,7 @@ fn what_would_shut_everybody_out_or_let_anybody_in_is_refused() {
         "listen = 'nowhere'",
         "upstream = '10.0.0.1:18811'",
         "upstream = []",
+        "upstream = '127.0.0.1:18812'",
         "upstream = ['127.0.0.1:1-5', '127.0.0.1:5']",
         "advertise = 'ws12'",
         "name = 'WS 12'",
@@ -75,11 +93,37 @@ fn what_would_shut_everybody_out_or_let_anybody_in_is_refused() {
         "[limits]\nidle_timeout = '-5s'",
         "[limits]\nhandshake_timeout = '2562047788015215h'",
         "[limits]\nclock_skew = '100000h'",
+        "[limits]\npeer_timeout = '1s'",
         "[audit]\nmax_age = '0s'",
         "[audit]\nmax_bytes = 1",
         "[audit]\nkeep = 0",
+        "[audit]\ncheckpoint_records = 0",
+        "[audit]\ncheckpoint_every = '0s'",
+        "[audit]\nwait_timeout = '0s'",
+        "[audit]\nwhen_full = 'drop'",
+        "[audit]\nheads = 'syslog'",
+        "[audit]\nheads = 'unix:log'",
+        "[audit]\nredact = [{}]",
+        "[audit]\nredact = [{ argument = 0 }]",
+        "[audit]\nredact = [{ kwyword = 'x' }]",
     ] {
         assert!(from(bad).is_err(), "{bad:?} must be refused");
     }
     assert!(from("upstream = '10.0.0.1:18811'\nallow_remote_upstream = ['10.0.0.1']").is_ok());
+}
+
+#[test]
+fn the_audit_is_told_what_to_do() {
+    let config = from(
+        "[audit]\nheads = 'none'\nwhen_full = 'refuse'\nredact = [{ method = 'login', argument = 2 }]",
+    )
+    .unwrap();
+    assert_eq!(config.audit.heads, HeadsTo::Nowhere);
+    assert_eq!(config.audit.when_full, WhenFull::Refuse);
+    let rule = &config.audit.redact[0];
+    assert_eq!(rule.method, Some(Pattern::new("login")));
+    assert_eq!(rule.argument, Some(2));
+    let usual = from("").unwrap().audit;
+    assert_eq!(usual.heads, HeadsTo::Log);
+    assert_eq!(usual.when_full, WhenFull::Wait);
 }

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
 use wire::Code;
+use wire::peer::PeerStream;
 
 use super::{DRAIN_BYTES, JOIN_HINT, close, linger};
 use crate::denial::Denial;
@@ -15,7 +16,7 @@ use crate::denial::Denial;
 const PLAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Refuses a TLS client that offers no protocol, in its own terms.
-pub(super) async fn refuse_bare(mut stream: TlsStream<TcpStream>) -> Denial {
+pub(super) async fn refuse_bare(mut stream: TlsStream<PeerStream>) -> Denial {
     let denial = Denial::new(
         Code::ProtocolMissing,
         "This TLS client names no protocol (ALPN), so it brings no token.",

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -11,20 +12,30 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use wire::Code;
+use wire::peer::PeerStream;
+use wire::prompt::Prompt;
 
 use super::{Address, Houdini, is_loopback};
 use crate::denial::Denial;
 use crate::policy::Permit;
-use crate::ports;
+use crate::ports::{self, OwnerRule};
+
+/// For what a look at a Houdini waits for, which is over soon in any case.
+const PROBE_TIME: Duration = Duration::from_secs(60);
 
 /// Dials the Houdini that a permit names. There is no other way to reach one for a client.
 ///
 /// # Errors
 /// A refusal when nothing listens there, it does not accept in time, or its port belongs
-/// to another user than the configuration names.
+/// to a user that the configuration does not want there.
 pub async fn connect(permit: &Permit) -> Result<Connection, Denial> {
     let houdini = permit.houdini();
-    let connection = match timeout(permit.upstream_timeout(), open(houdini)).await {
+    let connection = match timeout(
+        permit.upstream_timeout(),
+        open(houdini, permit.peer_timeout()),
+    )
+    .await
+    {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             return Err(Denial::new(
@@ -43,18 +54,14 @@ pub async fn connect(permit: &Permit) -> Result<Connection, Denial> {
     };
     // Looked at on the open connection, before a byte is sent: who listened a moment ago
     // need not be who accepted.
-    if let Some(wanted) = permit.upstream_user() {
-        let owner = connection.owner().await;
-        if owner.as_ref().is_none_or(|user| !user.is(wanted)) {
-            let found = owner.map_or("a user that cannot be told".into(), |user| user.to_string());
-            return Err(Denial::new(
-                Code::UpstreamOwner,
-                format!(
-                    "The port of Houdini at {houdini} belongs to {found}, not to {wanted}, so nothing was sent there."
-                ),
-                "Another program may sit on Houdini's port: tell your IT team.",
-            ));
-        }
+    if let Some(objection) = connection.objection(permit.upstream_owner()).await {
+        return Err(Denial::new(
+            Code::UpstreamOwner,
+            format!(
+                "The port of Houdini at {houdini} belongs to {objection}, so nothing was sent there."
+            ),
+            "Another program may sit on Houdini's port, or the guard runs as Houdini's user: tell your IT team.",
+        ));
     }
     Ok(connection)
 }
@@ -65,18 +72,20 @@ pub async fn connect(permit: &Permit) -> Result<Connection, Denial> {
 /// # Errors
 /// Those of the operating system.
 pub async fn connect_to_probe(houdini: &Houdini) -> io::Result<Connection> {
-    open(houdini).await
+    open(houdini, PROBE_TIME).await
 }
 
-async fn open(houdini: &Houdini) -> io::Result<Connection> {
+async fn open(houdini: &Houdini, peer_timeout: Duration) -> io::Result<Connection> {
     match &houdini.address {
         Address::Tcp { host, port } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             if is_loopback(host) && !stream.peer_addr()?.ip().is_loopback() {
                 return Err(io::Error::other(format!("{host} is not this machine")));
             }
-            stream.set_nodelay(true)?;
-            Ok(Connection::Tcp(stream))
+            if !is_loopback(host) {
+                return Ok(Connection::Remote(PeerStream::new(stream, peer_timeout)?));
+            }
+            Ok(Connection::Local(Prompt::new(stream)?))
         }
         Address::Unix(path) => open_unix(path).await,
     }
@@ -99,31 +108,59 @@ async fn open_unix(_path: &Path) -> io::Result<Connection> {
 #[derive(Debug)]
 pub enum Connection {
     /// Over loopback.
-    Tcp(TcpStream),
+    Local(Prompt),
+    /// To another machine, which may vanish, or to another address of this one.
+    Remote(PeerStream),
     /// Over a unix socket.
     #[cfg(unix)]
     Unix(UnixStream),
 }
 
 impl Connection {
+    /// What a rule finds wrong with the user at the other end; see [`OwnerRule::objection`].
+    pub async fn objection(&self, rule: &OwnerRule) -> Option<String> {
+        if rule.user.is_none() && !rule.refuse_own {
+            return None;
+        }
+        rule.objection(self.owner().await.as_ref(), self.ends_on_this_machine())
+    }
+
+    /// False when the other end is at an address that is not loopback. It may be this
+    /// machine's all the same; then its owner can be told.
+    fn ends_on_this_machine(&self) -> bool {
+        let stream = match self {
+            Self::Local(stream) => stream.get_ref(),
+            Self::Remote(stream) => stream.tcp(),
+            #[cfg(unix)]
+            Self::Unix(_) => return true,
+        };
+        stream
+            .peer_addr()
+            .is_ok_and(|address| address.ip().to_canonical().is_loopback())
+    }
+
     /// The operating system's user at the other end, where it can be told.
     pub async fn owner(&self) -> Option<ports::User> {
-        match self {
-            Self::Tcp(stream) => {
-                let address = stream.peer_addr().ok()?;
-                let read = move || ports::Listeners::read().owner(address);
-                tokio::task::spawn_blocking(read).await.ok()?
-            }
+        let stream = match self {
+            Self::Local(stream) => stream.get_ref(),
+            // It may be this machine all the same, by another address than loopback.
+            Self::Remote(stream) => stream.tcp(),
             #[cfg(unix)]
-            Self::Unix(stream) => Some(ports::User::with_id(stream.peer_cred().ok()?.uid())),
-        }
+            Self::Unix(stream) => {
+                return Some(ports::User::with_id(stream.peer_cred().ok()?.uid()));
+            }
+        };
+        let address = stream.peer_addr().ok()?;
+        let read = move || ports::Listeners::read().owner(address);
+        tokio::task::spawn_blocking(read).await.ok()?
     }
 }
 
 macro_rules! delegate {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
-            Self::Tcp($stream) => $call,
+            Self::Local($stream) => $call,
+            Self::Remote($stream) => $call,
             #[cfg(unix)]
             Self::Unix($stream) => $call,
         }

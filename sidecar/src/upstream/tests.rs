@@ -81,3 +81,34 @@ fn a_grant_for_some_upstreams_does_not_open_others() {
     assert!(!houdini.is_in(&["18811".into()]));
     assert!(!houdini.is_in(&["other".into()]));
 }
+
+#[test]
+fn the_port_of_the_guard_is_no_houdini() {
+    let listen = |address: &str| address.parse().unwrap();
+    let ports = |address: &str, own: &str| -> Result<Vec<_>, UpstreamError> {
+        let mut upstream = parse(address)?;
+        upstream.leave_out(listen(own))?;
+        assert_eq!(upstream.choose(None), upstream.all().first().cloned());
+        Ok(upstream.all().iter().filter_map(Houdini::port).collect())
+    };
+    for (address, own) in [
+        ("127.0.0.1:18811-18813", "0.0.0.0:18812"),
+        ("localhost:18811-18813", "127.0.0.1:18812"),
+        ("[::1]:18811-18813", "[::]:18812"),
+    ] {
+        assert_eq!(ports(address, own).unwrap(), [18811, 18813], "{address}");
+    }
+    assert_eq!(
+        ports("127.0.0.1:18812-18813", "0.0.0.0:18812").unwrap(),
+        [18813]
+    );
+    // Somebody else's port, though the number is the same.
+    assert_eq!(ports("127.0.0.1:18812", "10.0.0.3:18812").unwrap(), [18812]);
+    let wanted = Wanted::Port(18812);
+    let mut range = parse("127.0.0.1:18811-18813").unwrap();
+    assert!(range.choose(Some(&wanted)).is_some());
+    range.leave_out(listen("0.0.0.0:18812")).unwrap();
+    assert!(range.choose(Some(&wanted)).is_none());
+    let alone = ports("127.0.0.1:18812", "0.0.0.0:18812");
+    assert!(matches!(alone, Err(UpstreamError::Own(_))), "{alone:?}");
+}

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use e2e::cargo;
 use e2e::programs::{Result, program_dir, workspace};
+use e2e::tools;
 use e2e::venv::{self, Venv};
 use e2e::wheel::Wheel;
 
@@ -123,7 +124,16 @@ fn rust(arguments: &[String]) -> Result<()> {
 
 fn python(arguments: &[String], start: Instant) -> Result<()> {
     cargo::passed_through(&mut cargo::build_programs()?)?;
+    let reader = [
+        "build",
+        "--package",
+        "hrpyc-rpyc",
+        "--example",
+        "understand",
+    ];
+    cargo::passed_through(&mut cargo::command(&reader)?)?;
     let mut say = |sentence: &str| println!("{sentence}");
+    tools::install_missing(&mut say);
     for venv in Venv::ALL {
         venv.python(&mut say)?;
     }
@@ -142,7 +152,6 @@ fn python(arguments: &[String], start: Instant) -> Result<()> {
         .arg(format!("--programs={}", program_dir()?.display()))
         .arg(format!("--venvs={}", venv::folder()?.display()))
         .arg(format!("--package-venvs={}", venv::folder()?.display()))
-        .arg(format!("--wheel={}", wheel.path().display()))
         .arg(format!("--before={}", start.elapsed().as_secs()))
         .args(arguments);
     cargo::passed_through(&mut pytest)

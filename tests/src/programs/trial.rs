@@ -171,6 +171,20 @@ impl Trial {
         self.certs(&["revoke", what, "--why", why])
     }
 
+    /// `hrpyc-guard audit … --state-dir …`, with the arguments given.
+    ///
+    /// # Errors
+    /// When the program has not been built.
+    pub fn audit_command(&self, state: &Path, args: &[&str]) -> Result<Command> {
+        let mut command = self.command("hrpyc-guard")?;
+        command
+            .arg("audit")
+            .args(args)
+            .arg("--state-dir")
+            .arg(state);
+        Ok(command)
+    }
+
     /// `hrpyc-agent --config-dir …`, to which a subcommand is to be added.
     ///
     /// # Errors
@@ -218,8 +232,8 @@ impl Trial {
         self.state_dir().join("audit").join("connections.jsonl")
     }
 
-    /// The records of the audit so far. A last line that is still being written is left
-    /// out.
+    /// The records of the audit of connections so far, without checkpoints. A last line that
+    /// is still being written is left out.
     ///
     /// # Errors
     /// When the file cannot be read, or a whole line is not JSON.
@@ -231,6 +245,9 @@ impl Trial {
             .map(|line| {
                 serde_json::from_str(line)
                     .map_err(|e| Failure::new(format!("not an audit record: {line:?}: {e}")))
+            })
+            .filter(|record: &Result<Value>| {
+                !matches!(record, Ok(record) if record["event"] == "checkpoint")
             })
             .collect()
     }

@@ -118,14 +118,14 @@ async fn the_upstream_is_dialled_once_for_each_session() {
     assert_eq!(site.upstream.accepted(), before + 10);
 }
 
-/// All files of the audit, the oldest first, with their records. Every line must be one.
+/// All files of the audit of connections, the oldest first, with their records. Every line must be one.
 fn all_files(site: &Site) -> Vec<(PathBuf, Vec<Value>)> {
     let folder = site.trial.audit_file();
     let folder = folder.parent().unwrap();
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "jsonl"))
+        .filter(|path| path.to_string_lossy().contains("/connections"))
         .map(|path| {
             let text = std::fs::read_to_string(&path).unwrap();
             let records = text
@@ -156,7 +156,7 @@ fn sessions(records: &[Value], event: &str) -> Vec<String> {
 }
 
 /// Opens and ends sessions, eight at a time. Gives their ids, sorted.
-async fn come_and_go(site: &Site, alice: &Member, count: usize) -> Vec<String> {
+pub(crate) async fn come_and_go(site: &Site, alice: &Member, count: usize) -> Vec<String> {
     let clients = (0..8).map(|worker| {
         let (client, words) = (site.client(&alice.credentials), hello(&alice.token));
         tokio::spawn(async move {
@@ -216,7 +216,9 @@ async fn only_so_many_closed_files_are_kept_as_was_said() {
     assert_eq!(files.len(), 3, "{:?}", files.iter().map(|(path, _)| path));
     // The newest are those that are kept.
     let (_, last) = files.last().unwrap();
-    assert_eq!(last.last().unwrap()["event"], "stopped");
+    let mut newest = last.iter().rev();
+    assert_eq!(newest.next().unwrap()["event"], "checkpoint");
+    assert_eq!(newest.next().unwrap()["event"], "stopped");
     let records: Vec<Value> = files.into_iter().flat_map(|(_, records)| records).collect();
     let kept = sessions(&records, "closed");
     assert!(kept.len() < ids.len());

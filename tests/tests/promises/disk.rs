@@ -167,6 +167,15 @@ async fn a_full_disk_refuses_new_sessions_and_overwrites_nothing() {
         (after.len() > full.len()).then_some(())
     })
     .unwrap();
+    // It is whole all the same.
+    let state = disk.seen(&disk.trial.state_dir());
+    let verify = || run(&mut disk.trial.audit_command(&state, &["verify"]).unwrap()).unwrap();
+    let verified = verify().success().unwrap_or_else(|e| panic!("{e}"));
+    assert!(
+        verified.stdout.contains("connections: lines 1 to "),
+        "{}",
+        verified.stdout
+    );
     for line in String::from_utf8(disk.audit()).unwrap().lines() {
         let record: Result<serde_json::Value, _> = serde_json::from_str(line);
         assert!(record.is_ok(), "a torn record: {line:?}");

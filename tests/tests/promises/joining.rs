@@ -60,20 +60,60 @@ async fn a_guards_code_tried_at_an_agent_still_works_for_the_guard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_whose_answer_was_lost_joins_with_the_same_command() {
+    joins_although_an_answer_was_lost(&Site::start()).await;
+}
+
+/// As service managers and container volumes have it: the folder around it is not the guard's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_joins_into_an_empty_directory_and_leaves_nothing_of_the_joining_there() {
     let site = Site::start();
+    let state = second_state(&site);
+    std::fs::create_dir(&state).unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    joins_although_an_answer_was_lost(&site).await;
+    let names = |folder: &std::path::Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with('.'))
+            .collect()
+    };
+    assert_eq!(names(&state), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_does_not_join_into_a_directory_that_holds_something() {
+    let site = Site::start();
+    let state = second_state(&site);
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("notes.txt"), "mine").unwrap();
+    let code = guard_invite(&site, site.address());
+    let command = &mut join_command(&site, "-", free_address().unwrap());
+    let refused = run_with_input(command, &code).unwrap();
+    let refused = refused.with_code(1).unwrap_or_else(|e| panic!("{e}"));
+    assert!(
+        refused.stderr.contains("exists already"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(enrolled(&site, "guard/ws13"), 0);
+}
+
+async fn joins_although_an_answer_was_lost(site: &Site) {
     let alice = site.member("alice").await;
     let wire = Lossy::to(site.address(), Then::HangUp);
-    let code = guard_invite(&site, wire.address());
+    let code = guard_invite(site, wire.address());
     let address = free_address().unwrap();
-    let lost = run_with_input(&mut join_command(&site, "-", address), &code).unwrap();
+    let lost = run_with_input(&mut join_command(site, "-", address), &code).unwrap();
     let lost = lost.with_code(1).unwrap_or_else(|e| panic!("{e}"));
     assert!(lost.stderr.contains("hint: "), "{}", lost.stderr);
     assert!(wire.swallowed() > 0, "no answer was lost");
-    was_used(&site, "guard/ws13");
+    was_used(site, "guard/ws13");
     wire.mend();
-    let joined = run_with_input(&mut join_command(&site, "-", address), &code).unwrap();
+    let joined = run_with_input(&mut join_command(site, "-", address), &code).unwrap();
     joined.success().unwrap_or_else(|e| panic!("{e}"));
-    let second = Second::start(&site, address);
+    let second = Second::start(site, address);
     open(&second, &alice).await.ping().await.unwrap();
 }
 

@@ -6,6 +6,8 @@
 
 mod agent_side;
 mod audit;
+mod audit_chain;
+mod audit_reading;
 mod disk;
 mod enrolment;
 mod fleet;

@@ -109,7 +109,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-const KEYS: [&str; 3] = ["authority.key", "token.key", "guard.key"];
+const KEYS: [&str; 4] = ["authority.key", "token.key", "guard.key", "audit.key"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_others_may_enter_is_refused() {
@@ -153,6 +153,7 @@ async fn a_missing_file_is_named_and_never_made_anew() {
         "token.key",
         "guard.key",
         "guard.crt",
+        "audit.key",
         "store.db",
         "state.toml",
     ] {

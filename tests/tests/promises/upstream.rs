@@ -177,6 +177,49 @@ async fn the_guard_lets_in_to_the_named_user_only() {
     assert_eq!(record["identity"], who, "{record}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_refuses_its_own_user_lets_nobody_in_to_a_houdini_of_that_user() {
+    let upstream = Upstream::echo();
+    let address = upstream.address();
+    // Without the setting the session is let in, so the setting is what refuses it.
+    let bench = Bench::start(&format!("upstream = \"{address}\"\n")).await;
+    bench.reaches(None, &upstream).await;
+    drop(bench);
+    let refusing = |settings: &str| format!("upstream = \"{address}\"\n{settings}\n");
+    let own = rustix::process::geteuid().as_raw();
+    for settings in [
+        "refuse_own_user = true".to_owned(),
+        // To name the guard's own user does not help.
+        format!("refuse_own_user = true\nupstream_user = \"{own}\""),
+    ] {
+        let bench = Bench::start(&refusing(&settings)).await;
+        bench.refuses(None, Code::UpstreamOwner).await;
+        let introduction = bench.guard.process.text(Stream::Out);
+        assert!(
+            introduction.contains("the guard's own user; sessions are refused"),
+            "{introduction}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_that_refuses_its_own_user_lets_in_to_another_one() {
+    if !rustix::process::geteuid().is_root() {
+        crate::not_run(
+            "a_guard_that_refuses_its_own_user_lets_in_to_another_one",
+            "root",
+        );
+        return;
+    }
+    let foreign = Foreign::start();
+    let address = foreign.address;
+    let bench = Bench::start(&format!(
+        "upstream = \"{address}\"\nrefuse_own_user = true\n"
+    ))
+    .await;
+    bench.open(None).await.unwrap().ping().await.unwrap();
+}
+
 /// A guard that expects Houdini to run as `user`, in front of a program of another one.
 async fn before_foreign(foreign: &Foreign, user: &str) -> Bench {
     let address = foreign.address;

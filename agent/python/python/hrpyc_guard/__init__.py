@@ -17,8 +17,7 @@ front of it::
 ``hrpyc``.
 """
 
-from typing import TYPE_CHECKING, Any
-
+from ._client import connect, import_remote_module
 from ._server import start_server, stop_server
 from ._version import __version__
 from .errors import (
@@ -29,9 +28,6 @@ from .errors import (
     SessionLost,
     Unavailable,
 )
-
-if TYPE_CHECKING:
-    from ._client import connect, import_remote_module
 
 __all__ = [
     "AccessDenied",
@@ -46,16 +42,3 @@ __all__ = [
     "start_server",
     "stop_server",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # Houdini's side needs nothing native; it must not fail for want of it.
-    if name in ("connect", "import_remote_module"):
-        from . import _client
-
-        return getattr(_client, name)
-    raise AttributeError("module %r has no attribute %r" % (__name__, name))
-
-
-def __dir__() -> "list[str]":
-    return sorted(set(globals()) | set(__all__))

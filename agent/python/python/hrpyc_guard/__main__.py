@@ -30,14 +30,9 @@ def main(arguments: "Optional[list[str]]" = None) -> int:
 
 
 def _doctor(options: Any) -> int:
-    from . import _client, _native
+    from . import _link
 
-    well, text, report = _native.doctor(
-        server=_client.meant(options.server),
-        profile=options.profile,
-        config_dir=options.config_dir,
-        client=_client.program(),
-    )
+    well, text, report = _link.doctor(options.server, options.profile, options.config_dir)
     check = _ask_houdini(options) if well else None
     if options.json:
         found = json.loads(report)
@@ -57,14 +52,11 @@ def _doctor(options: Any) -> int:
 
 def _ask_houdini(options: Any) -> "dict[str, Any]":
     """Asks Houdini's Python which rpyc it has, with ours."""
-    import rpyc
+    from ._client import connect
+    from ._link import our_rpyc
 
-    from . import _client
-
-    ours = ".".join(str(part) for part in rpyc.version.version)
-    hint: Optional[str] = None
     try:
-        connection = _client.connect(
+        connection = connect(
             options.server, profile=options.profile, config_dir=options.config_dir
         )
         try:
@@ -72,19 +64,10 @@ def _ask_houdini(options: Any) -> "dict[str, Any]":
             theirs = ".".join(str(part) for part in tuple(version))
         finally:
             connection.close()
-        text = "Houdini's rpyc %s answers our %s" % (theirs, ours)
-    except Exception as error:
-        text = "our rpyc %s gets no answer from Houdini: %s" % (ours, _first_line(error))
-        hint = (
-            "rpyc 6 and rpyc 4 or 5 do not understand each other: install the one that "
-            "Houdini has (4.1 in Houdini 19.5 to 21.0), such as `pip install 'rpyc<6'`"
-        )
-    return {"check": "rpyc", "ok": hint is None, "text": text, "hint": hint}
-
-
-def _first_line(error: Exception) -> str:
-    sentence = getattr(error, "sentence", None) or str(error) or type(error).__name__
-    return str(sentence).strip().splitlines()[0]
+    except GuardError as error:
+        return {"check": "rpyc", "ok": False, "text": error.sentence, "hint": error.hint}
+    text = "Houdini's rpyc %s answers our %s" % (theirs, our_rpyc())
+    return {"check": "rpyc", "ok": True, "text": text, "hint": None}
 
 
 if __name__ == "__main__":

@@ -1,27 +1,9 @@
 """The artist's side: a connection to a Houdini behind a guard."""
 
 import os
-import sys
 from typing import Any, Optional, Union
 
-import rpyc
-from rpyc.utils.classic import connect_stream
-
-from . import _native
 from ._hou import InMainContext
-from ._stream import TunnelStream, keep
-from ._version import __version__
-
-#: What the maker's function takes for this machine. There is no Houdini without a guard
-#: here: the only profile is meant.
-_HERE = ("127.0.0.1", "localhost", "::1")
-
-
-def program() -> str:
-    """How we name ourselves to a guard, for its audit."""
-    here = "%d.%d" % sys.version_info[:2]
-    theirs = ".".join(str(part) for part in rpyc.version.version)
-    return "hrpyc_guard %s (Python %s, rpyc %s)" % (__version__, here, theirs)
 
 
 def connect(
@@ -40,21 +22,16 @@ def connect(
         first Houdini without it.
     :param profile: the profile to use, when several would do.
     :param config_dir: where the profiles are; the user's configuration folder without it.
-    :param timeout: seconds that it may take until the session is open.
+    :param timeout: seconds that it may take until Houdini has answered.
     :returns: an rpyc connection in classic mode. It closes when it is dropped.
     :raises ProfileError: nobody has joined here, or nothing is called so.
     :raises AccessDenied: somebody decided so.
     :raises Unavailable: something on the way is away, busy, or broken.
     """
-    session = _native.open(
-        server=meant(server),
-        upstream=None if port is None else str(port),
-        profile=profile,
-        config_dir=config_dir,
-        timeout=timeout,
-        client=program(),
-    )
-    return keep(connect_stream(TunnelStream(session)))
+    # Houdini's side imports this package too, and needs none of it.
+    from ._link import link
+
+    return link(server, port, profile, config_dir, timeout)
 
 
 def import_remote_module(
@@ -92,8 +69,3 @@ def import_remote_module(
         connection.close()
         raise
     return connection, InMainContext(module) if wanted == "hou" else module
-
-
-def meant(server: Optional[str]) -> Optional[str]:
-    """What a script means by a server: nothing in particular, when it names this machine."""
-    return None if server in _HERE else server

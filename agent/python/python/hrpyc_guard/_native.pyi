@@ -3,6 +3,8 @@
 import os
 from typing import Optional, Union, final
 
+__all__ = ["Session", "doctor", "finish", "open"]
+
 _Path = Union[str, "os.PathLike[str]"]
 
 @final
@@ -15,8 +17,11 @@ class Session:
     @property
     def inherited(self) -> list[int]:
         """The descriptors of which a forked child has copies."""
-    def ending(self) -> Optional[BaseException]:
-        """How the session ended: ``None`` while it lives and when Python closed it."""
+    def ending(self) -> Optional[tuple[bool, str, Optional[str], Optional[str]]]:
+        """How the session ended: whether somebody decided so, sentence, hint, and code.
+
+        ``None`` while it lives, and when Python closed it.
+        """
 
 def open(
     *,
@@ -39,4 +44,4 @@ def doctor(
     """Looks at each step of the way: whether all is well, a text, and the same in JSON."""
 
 def finish() -> None:
-    """Waits for closed sessions to end, ends the others, and the threads."""
+    """Sends what was written last, ends the sessions, and the threads."""

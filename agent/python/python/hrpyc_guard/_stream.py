@@ -10,7 +10,7 @@ from typing import Any
 from rpyc.core.stream import ClosedFile, SocketStream
 
 from . import _native
-from .errors import SessionLost
+from .errors import SessionDenied, SessionLost
 
 
 class TunnelStream(SocketStream):  # type: ignore[misc]
@@ -35,6 +35,7 @@ class TunnelStream(SocketStream):  # type: ignore[misc]
 
     def fileno(self) -> int:
         """The descriptor. Raises :class:`EOFError` when the stream has ended."""
+        check_leaving()
         try:
             return int(super().fileno())
         except EOFError as error:
@@ -42,6 +43,7 @@ class TunnelStream(SocketStream):  # type: ignore[misc]
 
     def read(self, count: int) -> bytes:
         """Exactly ``count`` bytes. Raises :class:`EOFError` when the stream has ended."""
+        check_leaving()
         buffer = bytearray(count)
         view = memoryview(buffer)
         try:
@@ -57,18 +59,12 @@ class TunnelStream(SocketStream):  # type: ignore[misc]
 
     def write(self, data: bytes) -> None:
         """Sends all of it. Raises :class:`EOFError` when the stream has ended."""
+        check_leaving()
         try:
             self.sock.sendall(data)
         except (EOFError, OSError) as error:
             self.close()
             raise self._end(error) from None
-
-    def leave(self) -> None:
-        """Says that nothing more will be sent; what was sent still arrives."""
-        try:
-            self.sock.shutdown(socket.SHUT_WR)
-        except (EOFError, OSError):
-            pass
 
     def forget(self) -> None:
         """In a forked child: lets go of what is the parent's, without a word to anyone."""
@@ -89,7 +85,8 @@ class TunnelStream(SocketStream):  # type: ignore[misc]
             )
         ending = self._session.ending()
         if ending is not None:
-            return ending
+            denied, *words = ending
+            return (SessionDenied if denied else SessionLost)(*words)
         return error if isinstance(error, EOFError) else EOFError(error)
 
 
@@ -122,9 +119,26 @@ def _in_child() -> None:
             connection._sendlock = threading.Lock()
 
 
+_leaving = threading.Event()
+
+
+def check_leaving() -> None:
+    """While the interpreter ends: no more calls.
+
+    The main thread, which drops what is left, is told so. A daemon thread would go on until
+    it is stopped wherever it is; it is stopped here, for there is nobody left to handle an
+    error.
+
+    :raises EOFError: in the main thread.
+    """
+    if _leaving.is_set():
+        if threading.current_thread() is threading.main_thread():
+            raise EOFError("this Python is ending")
+        threading.Event().wait()
+
+
 def _at_exit() -> None:
-    for stream in list(_streams):
-        stream.leave()
+    _leaving.set()
     _native.finish()
 
 

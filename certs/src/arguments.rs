@@ -1,31 +1,35 @@
-//! What can be typed.
+//! What can be typed to `hrpyc-certs`. It is in the library, so that the documentation can be
+//! held to it.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use hrpyc_certs::when::{self, TextError};
-use hrpyc_certs::{AccessEnd, Changes};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use wire::leaf::Serial;
 use wire::{Name, TrustDomain};
 
+use crate::when::{self, TextError};
+use crate::{AccessEnd, Changes};
+
 /// Who may reach Houdini, and until when: the authority of hrpyc-guard.
 #[derive(Debug, Parser)]
 #[command(name = "hrpyc-certs", version, max_term_width = 100)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// The state directory of the authority
     #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
+    pub state_dir: Option<PathBuf>,
     /// Print one JSON object instead of text
     #[arg(long, global = true)]
-    pub(crate) json: bool,
+    pub json: bool,
+    /// What to do
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub command: Command,
 }
 
+/// The commands.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Make an authority where there is none
     Init(InitArguments),
     /// Make a one-time code that lets somebody in, or adds a device
@@ -61,19 +65,20 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
 }
 
+/// What `init` takes.
 #[derive(Debug, Args)]
-pub(crate) struct InitArguments {
+pub struct InitArguments {
     /// The trust domain, such as studio.example [default: NAME.internal]
     #[arg(long)]
-    pub(crate) domain: Option<TrustDomain>,
+    pub domain: Option<TrustDomain>,
     /// The name of the guard on this machine [default: the machine's name]
     #[arg(long)]
-    pub(crate) name: Option<Name>,
+    pub name: Option<Name>,
 }
 
 /// What can be stated about a grant.
 #[derive(Debug, Args)]
-pub(crate) struct Terms {
+pub struct Terms {
     /// What they may do: full, read-only, read-numeric, or a role of the guard's policy file
     #[arg(long)]
     role: Option<String>,
@@ -96,7 +101,8 @@ enum Choice<T> {
 }
 
 impl Terms {
-    pub(crate) fn to_changes(&self) -> Changes {
+    /// The changes that were asked for.
+    pub fn to_changes(&self) -> Changes {
         Changes {
             role: self.role.clone(),
             access_until: self.access_until.clone(),
@@ -105,7 +111,8 @@ impl Terms {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Was nothing said?
+    pub fn is_empty(&self) -> bool {
         self.role.is_none()
             && self.access_until.is_none()
             && self.from.is_empty()
@@ -129,113 +136,126 @@ fn chosen<T: Clone + PartialEq>(said: &[Choice<T>]) -> Option<Vec<T>> {
     Some(list)
 }
 
+/// What `invite` takes.
 #[derive(Debug, Args)]
-pub(crate) struct InviteArguments {
+pub struct InviteArguments {
     /// Whom: alice, service/farm, or guard/ws13 for a workstation that joins
-    pub(crate) name: String,
+    pub name: String,
+    /// What is said about the grant.
     #[command(flatten)]
-    pub(crate) terms: Terms,
+    pub terms: Terms,
     /// Where they reach the guard of this authority: HOST:PORT [default: as it advertises]
     #[arg(long, value_name = "HOST:PORT", value_parser = when::address)]
-    pub(crate) guard: Option<String>,
+    pub guard: Option<String>,
     /// How long the code can be used
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = when::duration)]
-    pub(crate) valid: SignedDuration,
+    pub valid: SignedDuration,
 }
 
+/// What `grant` takes.
 #[derive(Debug, Args)]
-pub(crate) struct GrantArguments {
+pub struct GrantArguments {
     /// Whose: alice, service/farm
-    pub(crate) name: String,
+    pub name: String,
+    /// What is said about the grant.
     #[command(flatten)]
-    pub(crate) terms: Terms,
+    pub terms: Terms,
 }
 
+/// What `issue` takes.
 #[derive(Debug, Args)]
-pub(crate) struct IssueArguments {
+pub struct IssueArguments {
     /// For whom: alice, service/farm
-    pub(crate) name: String,
+    pub name: String,
+    /// For which key.
     #[command(flatten)]
-    pub(crate) what: IssueWhat,
+    pub what: IssueWhat,
     /// Where the certificate goes [default: it is printed]
     #[arg(long, value_name = "FILE", requires = "csr")]
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     /// Where a token goes
     #[arg(long, value_name = "FILE")]
-    pub(crate) token_out: Option<PathBuf>,
+    pub token_out: Option<PathBuf>,
     /// The passphrase of the bundle: a file, or - for standard input [default: ask]
     #[arg(long, value_name = "FILE", conflicts_with = "csr")]
-    pub(crate) passphrase_file: Option<PathBuf>,
+    pub passphrase_file: Option<PathBuf>,
     /// The name of the machine, for lists
     #[arg(long, value_name = "NAME", default_value = "issued by hand")]
-    pub(crate) device: String,
+    pub device: String,
+    /// What is said about the grant.
     #[command(flatten)]
-    pub(crate) terms: Terms,
+    pub terms: Terms,
 }
 
+/// For which key a certificate is issued.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(crate) struct IssueWhat {
+pub struct IssueWhat {
     /// For the key of this certificate request, PEM or DER; - for standard input
     #[arg(long, value_name = "FILE")]
-    pub(crate) csr: Option<PathBuf>,
+    pub csr: Option<PathBuf>,
     /// With a new key, in a password-protected PEM file together with the certificates
     #[arg(long, value_name = "FILE")]
-    pub(crate) bundle: Option<PathBuf>,
+    pub bundle: Option<PathBuf>,
 }
 
+/// What `token` takes.
 #[derive(Debug, Args)]
-pub(crate) struct TokenArguments {
+pub struct TokenArguments {
     /// For whom: alice, service/farm
-    pub(crate) name: String,
+    pub name: String,
     /// For this certificate instead of the newest
     #[arg(long)]
-    pub(crate) serial: Option<Serial>,
+    pub serial: Option<Serial>,
 }
 
+/// What `show` takes.
 #[derive(Debug, Args)]
-pub(crate) struct ShowArguments {
+pub struct ShowArguments {
     /// Whom: alice, service/farm, guard/ws13
-    pub(crate) name: String,
+    pub name: String,
 }
 
+/// What `revoke` takes.
 #[derive(Debug, Args)]
-pub(crate) struct RevokeArguments {
+pub struct RevokeArguments {
     /// A name, the serial of a certificate for its whole device, a token or its id, or an
     /// invite's id
     #[arg(value_name = "NAME|SERIAL|TOKEN")]
-    pub(crate) target: String,
+    pub target: String,
     /// The reason; artists get to read it
     #[arg(long, value_name = "TEXT")]
-    pub(crate) why: String,
+    pub why: String,
 }
 
+/// What `backup` takes.
 #[derive(Debug, Args)]
-pub(crate) struct BackupArguments {
+pub struct BackupArguments {
     /// The file to write; it must not exist
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
     /// The passphrase: a file, or - for standard input [default: ask]
     #[arg(long, value_name = "FILE")]
-    pub(crate) passphrase_file: Option<PathBuf>,
+    pub passphrase_file: Option<PathBuf>,
     /// Leave the keys in the file unencrypted
     #[arg(long, conflicts_with = "passphrase_file")]
-    pub(crate) no_passphrase: bool,
+    pub no_passphrase: bool,
 }
 
+/// What `restore` takes.
 #[derive(Debug, Args)]
-pub(crate) struct RestoreArguments {
+pub struct RestoreArguments {
     /// The backup
     #[arg(required_unless_present = "accept_rollback")]
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// The passphrase: a file, or - for standard input [default: ask]
     #[arg(long, value_name = "FILE", requires = "file")]
-    pub(crate) passphrase_file: Option<PathBuf>,
+    pub passphrase_file: Option<PathBuf>,
     /// Issue again, although what happened since is lost
     #[arg(long, requires = "why")]
-    pub(crate) accept_rollback: bool,
+    pub accept_rollback: bool,
     /// What was found out about the rollback
     #[arg(long, value_name = "TEXT", requires = "accept_rollback")]
-    pub(crate) why: Option<String>,
+    pub why: Option<String>,
 }
 
 fn access_end(text: &str) -> Result<AccessEnd, TextError> {

@@ -1,0 +1,110 @@
+"""From arguments to an rpyc connection: what needs rpyc and the native part."""
+
+import os
+import sys
+import time
+from typing import Any, Optional, Union
+
+import rpyc
+from rpyc.core.protocol import DEFAULT_CONFIG
+from rpyc.core.service import ClassicService
+from rpyc.utils.factory import connect_stream
+
+from ._version import __version__
+from .errors import GuardError, SessionDenied, Unavailable
+
+try:
+    from . import _native
+    from ._stream import TunnelStream, check_leaving, keep
+except ImportError as _error:
+    raise ImportError(
+        "hrpyc_guard._native cannot be loaded here: %s\n"
+        "hint: install the wheel for this system; start_server() needs nothing native" % _error
+    ) from _error
+
+#: What the maker's function takes for this machine. There is no Houdini without a guard
+#: here: the only profile is meant.
+_HERE = ("127.0.0.1", "localhost", "::1")
+
+
+def link(
+    server: Optional[str],
+    port: Union[int, str, None],
+    profile: Optional[str],
+    config_dir: "Union[str, os.PathLike[str], None]",
+    timeout: float,
+) -> Any:
+    """As :func:`hrpyc_guard.connect`."""
+    check_leaving()
+    end = time.monotonic() + timeout
+    session = _native.open(
+        server=meant(server),
+        upstream=None if port is None else str(port),
+        profile=profile,
+        config_dir=config_dir,
+        timeout=timeout,
+        client=program(),
+    )
+    return keep(_greet(TunnelStream(session), end - time.monotonic()))
+
+
+def doctor(
+    server: Optional[str],
+    profile: Optional[str],
+    config_dir: "Union[str, os.PathLike[str], None]",
+) -> tuple[bool, str, str]:
+    """Each step of the way to the guard's verdict: all well, a text, the same in JSON."""
+    return _native.doctor(
+        server=meant(server), profile=profile, config_dir=config_dir, client=program()
+    )
+
+
+def program() -> str:
+    """How we name ourselves to a guard, for its audit."""
+    here = "%d.%d" % sys.version_info[:2]
+    return "hrpyc_guard %s (Python %s, rpyc %s)" % (__version__, here, our_rpyc())
+
+
+def our_rpyc() -> str:
+    """The version of the rpyc in this Python."""
+    return ".".join(str(part) for part in rpyc.version.version)
+
+
+def meant(server: Optional[str]) -> Optional[str]:
+    """What a script means by a server: nothing in particular, when it names this machine."""
+    return None if server in _HERE else server
+
+
+def _greet(stream: TunnelStream, limit: float) -> Any:
+    """The first words of rpyc's two ends to each other, for which it has no limit but 30 s.
+
+    :param limit: seconds; as many again are not given to any answer.
+    :returns: the connection, with rpyc's own limit for what is asked from now on.
+    """
+    config = {"sync_request_timeout": max(limit, 0.1)}
+    try:
+        connection = connect_stream(stream, service=ClassicService, config=config)
+    except SessionDenied:
+        raise
+    except GuardError as error:
+        raise Unavailable(error.sentence, error.hint, error.code) from None
+    except Exception as error:
+        stream.close()
+        raise Unavailable(
+            "the guard opened the session, and Houdini gave no answer that our rpyc %s "
+            "understands: %s" % (our_rpyc(), _first_line(error)),
+            "a Houdini that cooks does not answer; or it has rpyc %s, which does not understand "
+            "our rpyc %s: then install the version that Houdini has (Houdini 19.5 to 21.0: 4.1)"
+            % (_other_family(), our_rpyc()),
+        ) from error
+    connection._config["sync_request_timeout"] = DEFAULT_CONFIG["sync_request_timeout"]
+    return connection
+
+
+def _other_family() -> str:
+    return "4.1 to 5.3" if int(rpyc.version.version[0]) >= 6 else "6"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

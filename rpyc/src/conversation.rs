@@ -1,0 +1,440 @@
+//! One connection, followed in both directions.
+//!
+//! A [`Conversation`] is shown each message as it passes. It knows which objects each side
+//! has handed out, how each was got, and which requests wait for an answer, so that it can
+//! say of each call what a programmer would have written:
+//! `hou.node('/obj/sphere1').parm('scale').set(2.0)`.
+//!
+//! On the wire that line is three times `GETATTR` and `CALL`. A `GETATTR` of a method gives
+//! a reference to a bound method, an object with an id of its own, and the `CALL` goes to
+//! that id. So each object keeps the expression that gave it; for an attribute also the class
+//! that it was read from and its name, which is what the call of it is reported as.
+//!
+//! Sources: `core/protocol.py` (`_box`, `_unbox`, `_dispatch`), `core/netref.py`,
+//! `lib/colls.py::RefCountingColl`, `core/service.py`; 4.1.0, 4.1.5, 5.3.1 and 6.0.2.
+//!
+//! What a peer sends cannot make it grow without end: see [`Limits`].
+
+mod arrivals;
+mod bounds;
+mod event;
+mod expression;
+mod known;
+mod naming;
+mod objects;
+mod pending;
+mod text;
+mod window;
+
+pub use bounds::{Breach, Limits};
+pub use event::{Answered, Asked, Dropped, Outcome, Step, Weight};
+pub use known::Known;
+pub use objects::How;
+pub use window::SEQ_MAX;
+
+use std::collections::HashMap;
+
+use crate::family::Family;
+use crate::head::{Head, Kind};
+use crate::message::{Body, Boxed, Message, ObjectId, Owner, Raised, Request};
+
+use arrivals::{Arrivals, passed};
+use bounds::NAME_MAX;
+use event::outcome;
+use expression::Writer;
+use objects::Objects;
+use pending::Open;
+use text::{Names, Text, shortened};
+use window::Window;
+
+/// An end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The end that connected: the script.
+    Client,
+    /// The end that listened: Houdini.
+    Server,
+}
+
+impl Side {
+    /// The opposite end.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+/// A connection, followed.
+#[derive(Debug)]
+pub struct Conversation {
+    limits: Limits,
+    dialect: Option<(Family, bool)>,
+    client: Party,
+    server: Party,
+    names: Names,
+    /// Bytes of the expressions and names of open requests.
+    open_text: usize,
+    /// `id()` of the class `module` at the server, once a module has been seen.
+    module_type: Option<u64>,
+}
+
+/// What one side has handed out and asked.
+#[derive(Debug)]
+struct Party {
+    objects: Objects,
+    open: HashMap<u64, Open>,
+    window: Window,
+}
+
+impl Party {
+    fn new(limits: Limits) -> Self {
+        Self {
+            objects: Objects::new(limits.objects),
+            open: HashMap::new(),
+            window: Window::new(),
+        }
+    }
+}
+
+impl Conversation {
+    /// At the beginning of a connection.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            dialect: None,
+            client: Party::new(limits),
+            server: Party::new(limits),
+            names: Names::new(),
+            open_text: 0,
+            module_type: None,
+        }
+    }
+
+    /// Takes note of a message. `size` is what it takes on the wire and `now` the time; both
+    /// come back with the answer and mean nothing here.
+    ///
+    /// A request is taken for sent. One that is not let through must be
+    /// [withdrawn](Self::withdraw), and its answer not be shown here.
+    ///
+    /// # Errors
+    ///
+    /// The connection cannot be followed any more; see [`Breach`]. Close it.
+    pub fn see(
+        &mut self,
+        from: Side,
+        message: &Message<'_>,
+        size: usize,
+        now: u64,
+    ) -> Result<Step<'_>, Breach> {
+        self.same_dialect(message.head())?;
+        match &message.body {
+            Body::Request(request) => {
+                let asked = self.ask(from, message.seq, request, size, now)?;
+                Ok(Step::Asked(asked))
+            }
+            Body::Reply(result) => {
+                let open = self.close(from, message.seq, true)?;
+                let unknown = self.returned(from, &open, result)?;
+                let mut answered = open.answered(from.other(), outcome(result), size);
+                answered.unknown = unknown;
+                Ok(Step::Answered(answered))
+            }
+            Body::Exception(raised) => {
+                let open = self.close(from, message.seq, false)?;
+                let outcome = match raised {
+                    Raised::StopIteration => Outcome::StopIteration,
+                    Raised::Exception { module, class, .. } => Outcome::raised(module, class),
+                };
+                Ok(Step::Answered(open.answered(from.other(), outcome, size)))
+            }
+        }
+    }
+
+    /// Takes note of a message that is too great to be read: only its head is known. What
+    /// it refers to stays unknown.
+    ///
+    /// # Errors
+    ///
+    /// As [`see`](Self::see).
+    pub fn see_head(
+        &mut self,
+        from: Side,
+        head: Head,
+        size: usize,
+        now: u64,
+    ) -> Result<Step<'_>, Breach> {
+        self.same_dialect(head)?;
+        if let Kind::Request { handler } = head.kind {
+            self.may_ask(from, head.seq)?;
+            let open = Open::unread(handler, &mut self.names, size, now);
+            return Ok(Step::Asked(self.opened(from, head.seq, open, 0)?));
+        }
+        let open = self.close(from, head.seq, head.kind == Kind::Reply)?;
+        let answered = open.answered(from.other(), Outcome::Unread, size);
+        Ok(Step::Answered(answered))
+    }
+
+    /// The request that was just seen is not sent on. What it passed by reference is taken
+    /// for not sent either: tell its sender so with `DEL`, once for each reference in
+    /// [`Message::references`] that is the sender's.
+    pub fn withdraw(&mut self, from: Side, message: &Message<'_>) {
+        let Some(open) = self.party(from).open.remove(&message.seq) else {
+            return;
+        };
+        self.settle(from, &open, false);
+        let own = &mut self.party(from).objects;
+        message.references(|owner, id| {
+            if owner == Owner::Sender {
+                own.unsend(&id);
+            }
+        });
+    }
+
+    /// An object of `owner`, while the other side can name it.
+    pub fn object(&self, owner: Side, id: &ObjectId<'_>) -> Option<Known<'_>> {
+        let objects = &self.party_ref(owner).objects;
+        let object = objects.get(objects.find(id)?)?;
+        Some(Known { object })
+    }
+
+    /// A value in a message of `from`, as it stands in expressions.
+    pub fn show(&self, from: Side, value: &Boxed<'_>) -> String {
+        let mut text = Text::new();
+        Writer {
+            text: &mut text,
+            theirs: &self.party_ref(from.other()).objects,
+            own: &self.party_ref(from).objects,
+        }
+        .value(value);
+        text.into_string()
+    }
+
+    /// Leaves the arguments of an open request out of its expression, and so of the
+    /// expressions of all that comes of it.
+    pub fn hide_arguments(&mut self, asker: Side, seq: u64) {
+        if let Some(open) = self.party(asker).open.get_mut(&seq) {
+            let before = open.cost();
+            open.hide_arguments();
+            self.open_text = self.open_text + self.cost_of(asker, seq) - before;
+        }
+    }
+
+    fn cost_of(&self, asker: Side, seq: u64) -> usize {
+        let open = self.party_ref(asker).open.get(&seq);
+        open.map_or(0, Open::cost)
+    }
+
+    /// Puts marks on an object, for as long as it may be the one with this id: what was
+    /// forbidden stays so, by whatever way it comes again. `false` when it is unknown.
+    pub fn mark(&mut self, owner: Side, id: &ObjectId<'_>, marks: u32) -> bool {
+        let objects = &mut self.party(owner).objects;
+        match objects.find(id) {
+            Some(slot) => {
+                objects.mark(slot, marks);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Objects of `owner` that are held, and requests of it that wait for an answer.
+    pub fn held(&self, owner: Side) -> (usize, usize) {
+        let party = self.party_ref(owner);
+        (party.objects.len(), party.open.len())
+    }
+
+    /// The family of the messages seen, when there was one.
+    pub fn family(&self) -> Option<Family> {
+        self.dialect.map(|(family, _)| family)
+    }
+
+    fn party(&mut self, side: Side) -> &mut Party {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    fn party_ref(&self, side: Side) -> &Party {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+
+    fn same_dialect(&mut self, head: Head) -> Result<(), Breach> {
+        let dialect = (head.family, head.threads.is_some());
+        match *self.dialect.get_or_insert(dialect) == dialect {
+            true => Ok(()),
+            false => Err(Breach::Dialect),
+        }
+    }
+
+    fn may_ask(&mut self, from: Side, seq: u64) -> Result<(), Breach> {
+        let most = self.limits.open;
+        let party = self.party(from);
+        if party.open.len() >= most {
+            return Err(Breach::TooManyOpen);
+        }
+        match party.window.take(seq) {
+            true => Ok(()),
+            false => Err(Breach::Seq(seq)),
+        }
+    }
+
+    fn within_text(&self) -> Result<(), Breach> {
+        let objects = self.client.objects.text_bytes + self.server.objects.text_bytes;
+        match objects + self.open_text > self.limits.text {
+            true => Err(Breach::TooMuchText),
+            false => Ok(()),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        from: Side,
+        seq: u64,
+        request: &Request<'_>,
+        size: usize,
+        now: u64,
+    ) -> Result<Asked<'_>, Breach> {
+        self.may_ask(from, seq)?;
+        if naming::method(request).len() > NAME_MAX {
+            return Err(Breach::LongName);
+        }
+        let (own, theirs) = match from {
+            Side::Client => (&mut self.client.objects, &mut self.server.objects),
+            Side::Server => (&mut self.server.objects, &mut self.client.objects),
+        };
+        let target = request.target().and_then(|id| theirs.find(&id));
+        let known = target.and_then(|slot| theirs.get(slot));
+        let subject = naming::subject(request, known, &mut self.names);
+        let mut text = Text::new();
+        let args = Writer {
+            text: &mut text,
+            theirs,
+            own,
+        }
+        .request(request);
+
+        let mut open = Open::new(request.handler(), subject, text, args, size, now);
+        if let Request::Del { count, .. } = request
+            && let Some(slot) = target
+        {
+            let open_requests = theirs.named(slot);
+            let last = theirs
+                .begin_drop(slot, *count)
+                .map_err(|_| Breach::DropTooMany)?;
+            open.drops = Some((
+                slot,
+                *count,
+                Dropped {
+                    last,
+                    open_requests,
+                },
+            ));
+        } else if let Some(slot) = target {
+            theirs.name(slot);
+            open.names(slot);
+        }
+
+        let mut unknown = 0;
+        let mut full = Ok(());
+        let mut first = true;
+        let names = &mut self.names;
+        let mut on = |owner, id: ObjectId<'_>| {
+            // The target comes first.
+            let is_target = std::mem::take(&mut first) && request.target().is_some();
+            match owner {
+                Owner::Receiver => match theirs.find(&id).or(target.filter(|_| is_target)) {
+                    Some(_) if is_target => {}
+                    Some(slot) => {
+                        theirs.name(slot);
+                        open.names(slot);
+                    }
+                    None => unknown += 1,
+                },
+                Owner::Sender => {
+                    full = full.and(passed(own, &id, open.callee(), names));
+                }
+            }
+        };
+        request.references(&mut on);
+        full?;
+        self.opened(from, seq, open, unknown)
+    }
+
+    fn opened(
+        &mut self,
+        from: Side,
+        seq: u64,
+        open: Open,
+        unknown: usize,
+    ) -> Result<Asked<'_>, Breach> {
+        self.open_text += open.cost();
+        self.within_text()?;
+        let open = self
+            .party(from)
+            .open
+            .entry(seq)
+            .insert_entry(open)
+            .into_mut();
+        Ok(Asked {
+            asker: from,
+            seq,
+            unknown,
+            open,
+        })
+    }
+
+    /// The request that a message of `from` answers.
+    fn close(&mut self, from: Side, seq: u64, done: bool) -> Result<Open, Breach> {
+        let asker = from.other();
+        let open = self.party(asker).open.remove(&seq);
+        let open = open.ok_or(Breach::Unasked(seq))?;
+        self.settle(asker, &open, done);
+        Ok(open)
+    }
+
+    /// Undoes what an open request has noted.
+    fn settle(&mut self, asker: Side, open: &Open, done: bool) {
+        self.open_text -= open.cost();
+        let theirs = &mut self.party(asker.other()).objects;
+        open.named().for_each(|slot| theirs.unname(slot));
+        if let Some((slot, count, _)) = open.drops {
+            theirs.end_drop(slot, count, done);
+        }
+    }
+
+    /// Takes note of what a reply refers to. Gives how many references are unknown.
+    fn returned(&mut self, from: Side, open: &Open, result: &Boxed<'_>) -> Result<usize, Breach> {
+        let mut arrivals = Arrivals {
+            open,
+            is_server: from == Side::Server,
+            module_type: &mut self.module_type,
+            names: &mut self.names,
+            unknown: 0,
+        };
+        let (theirs, own) = match from {
+            Side::Client => (&mut self.client.objects, &self.server.objects),
+            Side::Server => (&mut self.server.objects, &self.client.objects),
+        };
+        match result {
+            Boxed::Plain(_) => {}
+            Boxed::Remote(id) => arrivals.object(theirs, id)?,
+            Boxed::Local(id) => arrivals.returns(own, id),
+            Boxed::Tuple(_) => {
+                let text = shortened(&open.expression);
+                arrivals.items(theirs, own, result, &text)?;
+            }
+        }
+        let unknown = arrivals.unknown;
+        self.within_text()?;
+        Ok(unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! What a server may ask of its client.
+//!
+//! `rpyc.classic.connect` gives the server as much power over the client as the client has
+//! over the server (`core/service.py::ClassicService`): it may evaluate any Python there. What
+//! real scripts need of it is that objects they pass can be called, iterated and read.
+
+use crate::conversation::{Conversation, How, Side};
+use crate::message::{Raised, Request};
+
+/// How much of it is let through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reverse {
+    /// What callbacks need, on objects that the client has passed.
+    #[default]
+    Guarded,
+    /// Everything, as without a guard.
+    Open,
+}
+
+/// Names of two underscores that tell nothing but what is there.
+const PLAIN_NAMES: &[&str] = &[
+    "__name__",
+    "__qualname__",
+    "__doc__",
+    "__module__",
+    "__bool__",
+    "__contains__",
+    "__delitem__",
+    "__enter__",
+    "__exit__",
+    "__eq__",
+    "__ge__",
+    "__getitem__",
+    "__gt__",
+    "__hash__",
+    "__index__",
+    "__int__",
+    "__float__",
+    "__iter__",
+    "__le__",
+    "__len__",
+    "__length_hint__",
+    "__lt__",
+    "__ne__",
+    "__next__",
+    "__nonzero__",
+    "__repr__",
+    "__reversed__",
+    "__setitem__",
+    "__str__",
+];
+
+/// Whether a request of the server may reach the client; the reason, in words, when not.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn judge(conversation: &Conversation, request: &Request<'_>) -> Result<(), &'static str> {
+    const PASSED: &str = "it is about an object that the script has not passed";
+    let known = request
+        .target()
+        .and_then(|target| conversation.object(Side::Client, &target));
+    let how = known.map(|known| known.how());
+    let passed = matches!(how, Some(How::Argument | How::Result | How::Attribute));
+    match request {
+        Request::Ping { .. } | Request::Close | Request::Del { .. } => Ok(()),
+        Request::GetRoot => Err("it asks for the service of the script's own Python"),
+        Request::Pickle { .. } => Err("it asks for a pickle"),
+        Request::SetAttr { .. } | Request::DelAttr { .. } => Err("it changes an attribute"),
+        Request::OldSlicing { .. } => Err("it is a slice of Python 2"),
+        _ if !passed => Err(PASSED),
+        Request::GetAttr { name, .. } if is_plain(name) => match how {
+            // One step: what an attribute of an object leads to was not passed.
+            Some(How::Attribute) => Err("it goes on from an attribute to another"),
+            _ => Ok(()),
+        },
+        Request::CallAttr { name, .. } if is_plain(name) => Ok(()),
+        Request::GetAttr { .. } | Request::CallAttr { .. } => Err("it asks for a private name"),
+        Request::Call { .. }
+        | Request::Repr { .. }
+        | Request::Str { .. }
+        | Request::Cmp { .. }
+        | Request::Hash { .. }
+        | Request::Dir { .. }
+        | Request::Inspect { .. }
+        | Request::BuffIter { .. }
+        | Request::CtxExit { .. }
+        | Request::InstanceCheck { .. } => Ok(()),
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.starts_with('_') || PLAIN_NAMES.contains(&name)
+}
+
+/// The module that stands in for the one of an exception, where a client would import that
+/// one (`core/vinegar.py::load` with `import_custom_exceptions`). No module can be called
+/// so, and the name of the class is still there to be read.
+///
+/// `None` when the exception may stay as it is: it is one of Python's own.
+pub fn instead_of_module(raised: &Raised<'_>) -> Option<String> {
+    match raised {
+        Raised::StopIteration => None,
+        Raised::Exception { module, .. } if *module == "builtins" => None,
+        Raised::Exception { module, .. } => Some(format!("remote {module}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_name_is_plain_and_a_private_one_is_not() {
+        for name in ["write", "append", "__len__", "__name__", "é"] {
+            assert!(is_plain(name), "{name}");
+        }
+        for name in [
+            "__globals__",
+            "__class__",
+            "__call__",
+            "__reduce__",
+            "__getattribute__",
+            "__dict__",
+            "__format__",
+            "__init__",
+            "_private",
+            "_",
+            "__",
+        ] {
+            assert!(!is_plain(name), "{name}");
+        }
+    }
+}

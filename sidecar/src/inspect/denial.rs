@@ -1,0 +1,46 @@
+//! What is said to who asked for something that is denied.
+
+use std::sync::Arc;
+
+use rpyc::{ExceptionClass, Head, exception_frame};
+
+/// Whose session it is, as denials say it.
+#[derive(Debug, Clone)]
+pub struct Who {
+    /// Such as `alice` or `service/farm`.
+    pub identity: String,
+    /// The name of the role.
+    pub role: Arc<str>,
+    /// Whom to ask.
+    pub contact: Option<String>,
+}
+
+impl Who {
+    /// The frame that raises a denial in the artist's script.
+    pub(super) fn denies(
+        &self,
+        request: Head,
+        class: ExceptionClass,
+        why: &str,
+        rule: &str,
+        reference: &str,
+    ) -> Vec<u8> {
+        let Self {
+            identity,
+            role,
+            contact,
+        } = self;
+        let ask = contact.as_deref().unwrap_or("your IT team");
+        let text = format!(
+            "{identity} may not do this in the role {role}: {why} (rule {rule}, reference \
+             {reference})\nhint: ask {ask}, and name the reference"
+        );
+        exception_frame(request, class, &text)
+    }
+}
+
+/// The frame that tells Houdini that it may not ask this of the script.
+pub(super) fn refuses_houdini(request: Head, why: &str) -> Vec<u8> {
+    let text = format!("hrpyc-guard did not pass this on to the script: {why}");
+    exception_frame(request, ExceptionClass::PermissionError, &text)
+}

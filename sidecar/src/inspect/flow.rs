@@ -1,0 +1,294 @@
+//! The bytes of an inspected session, in both directions, in one task.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use rpyc::Side;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+use wire::Code;
+
+use super::lane::Lane;
+use super::state::{Inspector, Out, Stop, WHOLE, Want};
+use crate::audit::{Full, Slot};
+use crate::relay::{End, Over, Traffic, until_over};
+
+/// What is read at a time.
+const CHUNK: usize = 64 * 1024;
+/// While so much waits to be written to a side, nothing more is taken for it.
+const ENOUGH: usize = 256 * 1024;
+
+type Reserve = Pin<Box<dyn Future<Output = Result<Slot, Full>> + Send>>;
+
+/// Relays, and inspects, until both directions have ended, one side breaks, `ended` says so,
+/// the session must be stopped, or nothing has moved for `idle`. Says why the session was
+/// stopped, where there is more to say than its end.
+pub async fn run<C, U>(
+    client: &mut C,
+    houdini: &mut U,
+    inspector: &mut Inspector,
+    traffic: &mut Traffic,
+    idle: Option<Duration>,
+    ended: impl Future<Output = Code>,
+) -> (End, Option<String>)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut flow = Flow {
+        up: Way::default(),
+        down: Way::default(),
+        out: Out::default(),
+        reserve: None,
+        first: None,
+        stop: None,
+    };
+    let poll = |cx: &mut Context<'_>, traffic: &mut Traffic| {
+        flow.poll(cx, client, houdini, inspector, traffic)
+    };
+    let over = until_over(poll, traffic, idle, ended).await;
+    match (over, flow.stop) {
+        (_, Some(stop)) => (End::Cut(stop.code), Some(stop.why)),
+        (Over::Done, None) => (flow.first.unwrap_or(End::UpstreamLost), None),
+        (Over::Idle, None) => (End::Cut(Code::SessionIdle), None),
+        (Over::Cut(code), None) => (End::Cut(code), None),
+    }
+}
+
+/// Both directions.
+struct Flow {
+    up: Way,
+    down: Way,
+    out: Out,
+    reserve: Option<Reserve>,
+    /// What happened first; it names the end of the session.
+    first: Option<End>,
+    stop: Option<Stop>,
+}
+
+/// One direction.
+struct Way {
+    lane: Lane,
+    /// The source sent its end.
+    source_ended: bool,
+    /// Nothing more can come out of it.
+    drained: bool,
+    /// The destination was told the end, or takes nothing more.
+    closed: bool,
+    unflushed: bool,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self {
+            lane: Lane::new(WHOLE),
+            source_ended: false,
+            drained: false,
+            closed: false,
+            unflushed: false,
+        }
+    }
+}
+
+impl Flow {
+    fn poll<C, U>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        houdini: &mut U,
+        inspector: &mut Inspector,
+        traffic: &mut Traffic,
+    ) -> Poll<()>
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+        U: AsyncRead + AsyncWrite + Unpin,
+    {
+        loop {
+            let mut moved = false;
+            for side in [Side::Client, Side::Server] {
+                match self.advance(cx, side, inspector) {
+                    Ok(went_on) => moved |= went_on,
+                    Err(stop) => {
+                        // What was understood before it still gets away.
+                        let _ =
+                            self.up
+                                .write(cx, houdini, &mut self.out.to_houdini, &mut traffic.up);
+                        let _ =
+                            self.down
+                                .write(cx, client, &mut self.out.to_client, &mut traffic.down);
+                        self.stop = Some(stop);
+                        return Poll::Ready(());
+                    }
+                }
+            }
+            moved |= self
+                .up
+                .write(cx, houdini, &mut self.out.to_houdini, &mut traffic.up)
+                .is_ready();
+            moved |= self
+                .down
+                .write(cx, client, &mut self.out.to_client, &mut traffic.down)
+                .is_ready();
+            if self.up.closed && self.down.closed {
+                return Poll::Ready(());
+            }
+            let room = |out: &Out| out.to_client.len() < ENOUGH && out.to_houdini.len() < ENOUGH;
+            if room(&self.out) {
+                match self.down.read(cx, houdini) {
+                    Poll::Ready(Ok(())) => moved = true,
+                    Poll::Ready(Err(_)) => {
+                        self.first.get_or_insert(End::UpstreamLost);
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending => {}
+                }
+                if self.down.source_ended {
+                    self.first.get_or_insert(End::UpstreamClosed);
+                }
+                match self.up.read(cx, client) {
+                    Poll::Ready(Ok(())) => moved = true,
+                    Poll::Ready(Err(_)) => {
+                        self.first.get_or_insert(End::ClientLost);
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending => {}
+                }
+                if self.up.source_ended {
+                    self.first.get_or_insert(End::ClientClosed);
+                }
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Goes through what one side has sent. Gives whether there was anything to do.
+    fn advance(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Side,
+        inspector: &mut Inspector,
+    ) -> Result<bool, Stop> {
+        let way = match from {
+            Side::Client => &mut self.up,
+            Side::Server => &mut self.down,
+        };
+        if way.drained {
+            return Ok(false);
+        }
+        let before = way.lane.input.len();
+        loop {
+            match inspector.pump(from, &mut way.lane, &mut self.out)? {
+                Want::Bytes => break,
+                Want::Slot => {
+                    let reserve = self.reserve.get_or_insert_with(|| {
+                        let calls = inspector.calls();
+                        Box::pin(async move { calls.reserve().await })
+                    });
+                    match reserve.as_mut().poll(cx) {
+                        Poll::Ready(Ok(slot)) => {
+                            self.reserve = None;
+                            inspector.take_slot(slot);
+                        }
+                        Poll::Ready(Err(full)) => {
+                            return Err(Stop {
+                                code: Code::AuditUnavailable,
+                                why: full.to_string(),
+                            });
+                        }
+                        Poll::Pending => return Ok(way.lane.input.len() != before),
+                    }
+                }
+            }
+        }
+        // What is left when the source has ended is half a frame, which nobody can use.
+        if way.source_ended {
+            way.drained = true;
+            return Ok(true);
+        }
+        Ok(way.lane.input.len() != before)
+    }
+}
+
+impl Way {
+    /// Ready when something came, or the end.
+    fn read<S>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<std::io::Result<()>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        if self.source_ended {
+            return Poll::Pending;
+        }
+        let input = &mut self.lane.input;
+        input.reserve(CHUNK);
+        match poll_read_buf(Pin::new(source), cx, input) {
+            Poll::Ready(Ok(0)) => {
+                self.source_ended = true;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                if input.is_empty() {
+                    *input = BytesMut::new();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Ready when something was written, or the end was told.
+    fn write<D>(
+        &mut self,
+        cx: &mut Context<'_>,
+        destination: &mut D,
+        out: &mut BytesMut,
+        moved: &mut u64,
+    ) -> Poll<()>
+    where
+        D: AsyncWrite + Unpin,
+    {
+        if self.closed {
+            out.clear();
+            return Poll::Pending;
+        }
+        let mut wrote = false;
+        while !out.is_empty() {
+            match Pin::new(&mut *destination).poll_write(cx, out) {
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    out.clear();
+                    self.closed = true;
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Ok(count)) => {
+                    out.advance(count);
+                    *moved += count as u64;
+                    self.unflushed = true;
+                    wrote = true;
+                }
+                Poll::Pending if wrote => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        *out = BytesMut::new();
+        if self.unflushed {
+            match ready!(Pin::new(&mut *destination).poll_flush(cx)) {
+                Ok(()) => self.unflushed = false,
+                Err(_) => self.closed = true,
+            }
+        }
+        if self.drained {
+            let _ = ready!(Pin::new(destination).poll_shutdown(cx));
+            self.closed = true;
+            return Poll::Ready(());
+        }
+        match wrote {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
