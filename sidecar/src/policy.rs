@@ -234,7 +234,8 @@ pub fn live_grant<'a>(
 fn role(grant: &Grant, token: &VerifiedToken, policy: &Policy) -> Result<Role, Denial> {
     let known = |name: &str| policy.role(name).ok_or_else(|| unknown(name));
     let (stated, granted) = (known(token.role())?, known(&grant.role)?);
-    Ok(if granted.is_full() { stated } else { granted })
+    let narrowed = granted.is_full() && !stated.is_full();
+    Ok(if narrowed { stated } else { granted })
 }
 
 fn unknown(name: &str) -> Denial {

@@ -34,6 +34,9 @@ fn help_says_what_can_be_said() {
     insta::assert_snapshot!(guard(&["--help"]));
     insta::assert_snapshot!(guard(&["join", "--help"]));
     insta::assert_snapshot!(guard(&["config", "check", "--help"]));
+    insta::assert_snapshot!(guard(&["policy", "check", "--help"]));
+    insta::assert_snapshot!(guard(&["policy", "explain", "--help"]));
+    insta::assert_snapshot!(guard(&["policy", "test", "--help"]));
 }
 
 #[test]
@@ -74,6 +77,140 @@ fn a_configuration_is_checked_by_line() {
         folder.path(),
         &["config", "check", "--config", "DIR/guard.toml"]
     ));
+}
+
+const LOOKDEV: &str = r#"
+[role.lookdev]
+extends = "read-only"
+contact = "lookdev-leads@studio.example"
+
+[[role.lookdev.rule]]
+name = "dim-lights"
+allow = ["hou.Parm.set"]
+args = [{ type = "number", min = 0, max = 10 }]
+advisory_path = ["/obj/lights/**"]
+
+[role.read-only]
+mode = "shadow"
+"#;
+
+#[test]
+fn a_policy_is_checked_and_what_its_roles_promise_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.toml");
+    std::fs::write(&path, LOOKDEV).unwrap();
+    let check = ["policy", "check", "--policy", "DIR/policy.toml"];
+    insta::assert_snapshot!(in_folder(folder.path(), &check));
+    insta::assert_snapshot!(guard(&["policy", "check"]));
+    std::fs::write(&path, LOOKDEV.replace("max = 10", "most = 10")).unwrap();
+    insta::assert_snapshot!(in_folder(folder.path(), &check));
+    std::fs::write(
+        &path,
+        LOOKDEV.replace("extends = \"read-only\"", "extends = \"readonly\""),
+    )
+    .unwrap();
+    insta::assert_snapshot!(in_folder(folder.path(), &check));
+    // The guard does not start with it, and makes nothing.
+    let args = [
+        "--policy",
+        "DIR/policy.toml",
+        "--state-dir",
+        "DIR/state",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let seen = in_folder(folder.path(), &args);
+    assert!(
+        seen.starts_with("exit: 1\n") && seen.contains("there is no role"),
+        "{seen}"
+    );
+    assert!(!folder.path().join("state").exists());
+    // A policy that a configuration names is beside it, and is checked with it.
+    std::fs::write(folder.path().join("guard.toml"), "policy = 'policy.toml'").unwrap();
+    let both = ["config", "check", "--config", "DIR/guard.toml"];
+    assert!(in_folder(folder.path(), &both).starts_with("exit: 1\n"));
+    std::fs::write(&path, LOOKDEV).unwrap();
+    let seen = in_folder(folder.path(), &both);
+    assert!(
+        seen.starts_with("exit: 0\n") && seen.contains("lookdev"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn an_expression_is_explained_request_by_request() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.toml"), LOOKDEV).unwrap();
+    let explain = |role: &str, expression: &str, more: &[&str]| {
+        let args = [
+            "policy",
+            "explain",
+            expression,
+            "--role",
+            role,
+            "--policy",
+            "DIR/policy.toml",
+        ];
+        in_folder(folder.path(), &[&args[..], more].concat())
+    };
+    insta::assert_snapshot!(explain(
+        "lookdev",
+        "hou.node('/obj/lights/key').parm('dimmer').set(2)",
+        &[]
+    ));
+    insta::assert_snapshot!(explain(
+        "lookdev",
+        "hou.node('/obj/lights/key').parm('dimmer').set(20)",
+        &[]
+    ));
+    insta::assert_snapshot!(explain(
+        "read-numeric",
+        "hou.node(\"/obj/a\").destroy()",
+        &["--json"]
+    ));
+    insta::assert_snapshot!(explain(
+        "read-only",
+        "hou.node('/obj/a').geometry().points()",
+        &[]
+    ));
+    insta::assert_snapshot!(explain("full", "conn.modules.os.system('id')", &[]));
+    insta::assert_snapshot!(explain(
+        "read-only",
+        "hou.objNodeTypeCategory().nodeTypes()['geo'].name()",
+        &[]
+    ));
+    insta::assert_snapshot!(explain("read-only", "hou.node('/obj/a'", &[]));
+    insta::assert_snapshot!(explain("admin", "hou.frame()", &[]));
+}
+
+#[test]
+fn cases_are_held_against_a_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = ["policy", "test", "DIR/cases.toml"];
+    let cases = folder.path().join("cases.toml");
+    std::fs::write(
+        &cases,
+        "[[case]]\nrole = 'read-only'\nexpression = 'hou.frame()'\nexpect = 'allow'\nrule = 'read-only/state'\n",
+    )
+    .unwrap();
+    insta::assert_snapshot!(in_folder(folder.path(), &test));
+    std::fs::write(
+        &cases,
+        "[[case]]\nrole = ['read-only', 'full']\nexpression = 'hou.exit()'\nexpect = 'allow'\n\n[[case]]\nrole = 'read-only'\nexpression = 'hou.exit()'\nexpect = 'deny'\nrule = 'floor/root'\n",
+    )
+    .unwrap();
+    insta::assert_snapshot!(in_folder(folder.path(), &test));
+    for broken in [
+        "",
+        "[[case]]\nrole = 'x'\nexpression = 'hou'\nexpect = 'allow'",
+        "[[case]]\nexpect = 'perhaps'",
+    ] {
+        std::fs::write(&cases, broken).unwrap();
+        assert!(
+            in_folder(folder.path(), &test).starts_with("exit: 2\n"),
+            "{broken}"
+        );
+    }
 }
 
 #[test]
@@ -135,11 +272,51 @@ fn the_example_and_the_documented_configuration_are_right() {
         .collect();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("guard.toml"), all).unwrap();
+    std::fs::write(folder.path().join("policy.toml"), LOOKDEV).unwrap();
     let seen = in_folder(
         folder.path(),
         &["config", "check", "--config", "DIR/guard.toml"],
     );
     assert!(seen.starts_with("exit: 0\n"), "{seen}");
+}
+
+#[test]
+fn the_documented_policy_is_right_and_passes_the_documented_cases() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = std::fs::read_to_string(root.join("docs/policy.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let blocks = page.split("```toml\n").skip(1);
+    let blocks: Vec<&str> = blocks
+        .map(|block| block.split("```").next().unwrap())
+        .collect();
+    let [policy, cases] = blocks[..] else {
+        panic!("{blocks:?}")
+    };
+    std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
+    std::fs::write(folder.path().join("cases.toml"), cases).unwrap();
+    let of = ["--policy", "DIR/policy.toml"];
+    let seen = in_folder(folder.path(), &[&["policy", "check"], &of[..]].concat());
+    assert!(seen.starts_with("exit: 0\n"), "{seen}");
+    let test = ["policy", "test", "DIR/cases.toml"];
+    let seen = in_folder(folder.path(), &[&test, &of[..]].concat());
+    assert!(
+        seen.starts_with("exit: 0\n") && seen.contains("3 cases"),
+        "{seen}"
+    );
+    let built_in = root.join("sidecar/hom/cases.toml");
+    let seen = guard(&["policy", "test", built_in.to_str().unwrap()]);
+    assert!(seen.starts_with("exit: 0\n"), "{seen}");
+    // Each rule of the floor is on the page.
+    let code = std::fs::read_to_string(root.join("sidecar/src/rules/judge.rs")).unwrap();
+    for rule in code
+        .split("\"floor/")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+    {
+        if !["plumbing", "containers"].contains(&rule) {
+            assert!(page.contains(&format!("`floor/{rule}`")), "{rule}");
+        }
+    }
 }
 
 /// A line that is written, by its log and the text in front of its place in the chain.

@@ -157,7 +157,7 @@ codes! {
     GrantRevoked = "grant-revoked", Policy;
     /// Access has ended as agreed.
     AccessEnded = "access-ended", Policy;
-    /// The role is not one that this guard knows.
+    /// The role is not one that this guard can hold anybody to.
     RoleUnknown = "role-unknown", Policy;
     /// The address is outside those the grant names.
     AddressNotAllowed = "address-not-allowed", Policy;

@@ -163,7 +163,8 @@ fn help_names_every_command() {
       <NAME>  Whom: alice, service/farm, or guard/ws13 for a workstation that joins
 
     Options:
-          --role <ROLE>          What they may do: full
+          --role <ROLE>          What they may do: full, read-only, read-numeric, or a role of the
+                                 guard's policy file
           --state-dir <DIR>      The state directory of the authority
           --access-until <DATE>  The end of access: 2026-12-31, "2026-12-31 18:00",
                                  2026-12-31T18:00+01:00, or never
@@ -233,10 +234,28 @@ fn scripts_get_one_object_with_the_code() {
     // Global flags may stand behind as well.
     let output = cli.ok("invite bob --role full --guard ws12:18812 --json");
     assert!(serde_json::from_str::<Value>(&output).unwrap()["code"].is_string());
-    let output = cli.output("--json invite eve --role admin --guard ws12:18812");
+    let output = cli.output("--json invite eve --role Admin --guard ws12:18812");
     assert_eq!(output.status.code(), Some(1));
     let error: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(error["error"].as_str().unwrap().contains("admin"));
+    assert!(error["error"].as_str().unwrap().contains("Admin"));
+}
+
+#[test]
+fn a_role_that_is_not_built_in_can_be_given_and_what_it_needs_is_said() {
+    let cli = Cli::new();
+    cli.with_alice();
+    let output = cli.output("grant alice --role lookdev");
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("lookdev is not a built-in role"), "{said}");
+    assert!(cli.ok("show alice").contains("lookdev"));
+    for built_in in ["read-only", "read-numeric", "full"] {
+        let output = cli.output(&format!("grant alice --role {built_in}"));
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{built_in}"
+        );
+    }
 }
 
 #[test]

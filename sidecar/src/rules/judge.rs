@@ -142,6 +142,8 @@ struct Asked<'a> {
     path: &'a str,
     /// The reason for which it is in the lists, where it is.
     listed: Option<&'a str>,
+    /// The reason for which it is not, where somebody has read it.
+    left_out: Option<&'static str>,
     /// The rule of the floor that allows it in every narrow role, where one does.
     floor: Option<&'a str>,
     access: Access,
@@ -532,6 +534,7 @@ impl Bench<'_> {
         let asked = Asked {
             path: class,
             listed: listed.then_some("math"),
+            left_out: None,
             floor: None,
             access: Access::Call,
         };
@@ -596,6 +599,9 @@ impl Bench<'_> {
         let asked = Asked {
             path: &path,
             listed: in_lists.then_some(reason),
+            left_out: known
+                .filter(|(_, entry)| entry.kind == EntryKind::Out)
+                .map(|(_, entry)| entry.reason),
             floor: builtin.then_some("floor/containers"),
             access,
         };
@@ -618,6 +624,7 @@ impl Bench<'_> {
         let Asked {
             path,
             listed,
+            left_out,
             floor,
             access,
         } = *asked;
@@ -650,7 +657,7 @@ impl Bench<'_> {
         }
         let otherwise = match &allowed {
             Some(rule) => Decision::Allow(rule.clone()),
-            None => default_denial(path, Catalogue::get().member_of(path)),
+            None => default_denial(path, left_out),
         };
         if access == Access::Get {
             // Holding a method that some arguments would be allowed for is no use of it.
@@ -766,13 +773,4 @@ fn default_denial(path: &str, reason: Option<&str>) -> Decision {
 fn shown(text: &str) -> String {
     let short: String = text.chars().take(64).collect();
     short.escape_debug().to_string()
-}
-
-impl Catalogue {
-    /// Why the member that `path` names was left out, if it was.
-    fn member_of(&self, path: &str) -> Option<&'static str> {
-        let (owner, member) = path.rsplit_once('.')?;
-        let (_, entry) = self.member(owner, member)?;
-        (entry.kind == EntryKind::Out).then_some(entry.reason)
-    }
 }

@@ -5,8 +5,9 @@ use e2e::forge::enrol::{Member, join};
 use e2e::forge::site::Site;
 use e2e::forge::store;
 use e2e::forge::upstream::Upstream;
-use e2e::programs::{Trial, free_address, poll, run};
+use e2e::programs::{Stream, Trial, free_address, poll, run};
 use jiff::{Timestamp, ToSpan as _};
+use rustix::process::Signal;
 use wire::Code;
 use wire::hello::Wanted;
 
@@ -35,7 +36,7 @@ async fn a_role_that_the_guard_does_not_know_is_refused_and_never_taken_for_full
     let site = Site::start();
     let alice = site.member("alice").await;
     site.open(&alice).await;
-    for role in ["read-only", "Full", "full ", "", "admin"] {
+    for role in ["read-Only", "Full", "full ", "", "admin"] {
         store::set_role(&site.trial.state_dir(), &alice.identity, role);
         let client = site.client(&alice.credentials);
         assert_refused(&site, &alice, &client, Code::RoleUnknown).await;
@@ -193,4 +194,85 @@ async fn an_upstream_that_is_down_is_said_to_be_down() {
         .unwrap();
     assert_eq!(record["stage"], Code::UpstreamDown.stage().as_str());
     assert_eq!(record["role"], "full", "{record}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_of_the_policy_ends_only_whose_role_is_gone() {
+    let mut site = Site::configured("");
+    let alice = site.member("alice").await;
+    let bob = site.member("bob").await;
+    // What is not inspected may say anything.
+    let write = {
+        let path = site.trial.folder().join("policy.toml");
+        move |roles: &str| {
+            let text = format!("[role.full]\ninspect = 'off'\n{roles}");
+            std::fs::write(&path, text).unwrap();
+        }
+    };
+    let policy = site.trial.folder().join("policy.toml");
+    let config = site.trial.folder().join("guard.toml");
+    site.certs(&["grant", "bob", "--role", "farm"]);
+    assert_refused(
+        &site,
+        &bob,
+        &site.client(&bob.credentials),
+        Code::RoleUnknown,
+    )
+    .await;
+
+    write("[role.farm]\nextends = 'full'\n");
+    std::fs::write(&config, "policy = 'policy.toml'\n").unwrap();
+    reload(&mut site, "the policy was read anew");
+    let mut of_alice = site.open(&alice).await;
+    let mut of_bob = site.open(&bob).await;
+    assert_eq!(of_bob.accepted.role, "farm");
+
+    // What is not right changes nothing.
+    for broken in [
+        "[role.farm]\nextends = 'fulll'\n",
+        "[role.farm",
+        "[role.farm]\ninspekt = 1\n",
+    ] {
+        write(broken);
+        reload(&mut site, "THE NEW POLICY IS NOT USED");
+        of_bob.ping().await.unwrap();
+        site.open(&bob).await;
+    }
+    std::fs::remove_file(&policy).unwrap();
+    reload(&mut site, "THE NEW POLICY IS NOT USED");
+    of_bob.ping().await.unwrap();
+
+    // A change elsewhere drops nobody.
+    write("[role.farm]\nextends = 'full'\ncontact = 'it'\n[role.new]\nextends = 'read-only'\n");
+    reload(&mut site, "the policy was read anew");
+    of_bob.ping().await.unwrap();
+
+    // Who streams unjudged must not go on when the role is to be judged, and not when it is gone.
+    let id = of_bob.accepted.session.clone();
+    write("[role.farm]\nextends = 'read-only'\n");
+    reload(&mut site, "the policy was read anew");
+    let cut = poll("the end of the session", || {
+        let mut closed = site.events("closed").into_iter();
+        closed.find(|record| record["session"] == id.as_str())
+    })
+    .unwrap();
+    assert_eq!(cut["reason"], Code::SessionChanged.as_str(), "{cut}");
+    // Anew they come in, to be judged.
+    let client = site.client(&bob.credentials);
+    let judged = client.open(&hello(&bob.token)).await.unwrap();
+    assert_eq!(judged.accepted.role, "farm");
+    write("");
+    reload(&mut site, "the policy was read anew");
+    let client = site.client(&bob.credentials);
+    assert_refused(&site, &bob, &client, Code::RoleUnknown).await;
+    of_alice.ping().await.unwrap();
+}
+
+fn reload(site: &mut Site, said: &str) {
+    let lines = site.guard().process.lines(Stream::Err).len();
+    site.guard().process.signal(Signal::HUP);
+    site.guard()
+        .process
+        .wait_for_line_after(Stream::Err, lines, said)
+        .unwrap_or_else(|e| panic!("{e}"));
 }
