@@ -385,10 +385,17 @@ def wait_for_call(site, count=1, limit=harness.DEADLINE, **fields):
         raise AssertionError("%s; the last are\n%s" % (error, last)) from None
 
 
-def memory(pid, what="VmHWM"):
-    """The most memory that a process has had, in bytes; or what it has, ``VmRSS``."""
+def memory(pid):
+    """The most memory that a process has had, in bytes, since it was last ``weighed``."""
     with open("/proc/%d/status" % pid, encoding="ascii") as status:
         for line in status:
-            if line.startswith(what + ":"):
+            if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    raise AssertionError("%s is not told" % what)
+    raise AssertionError("the memory of %d is not told" % pid)
+
+
+def weighed(pid):
+    """Has the kernel forget the most of a process, and gives what it has now."""
+    with open("/proc/%d/clear_refs" % pid, "w", encoding="ascii") as file:
+        file.write("5")
+    return memory(pid)
