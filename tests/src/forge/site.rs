@@ -12,7 +12,12 @@ use super::enrol::{self, Member};
 use super::upstream::Upstream;
 use crate::programs::{Guard, Stream, Trial, poll};
 
-/// One guard with its state directory and its upstream. It goes away with the value.
+/// A policy under which bytes go by whatever they are: most of what is tested here needs an
+/// upstream that counts and echoes, and no rpyc.
+const OPAQUE: &str = "[role.full]\ninspect = \"off\"\n";
+
+/// One guard with its state directory and its upstream. It goes away with the value. Where
+/// nothing else is said, it lets the bytes of its sessions go by without looking at them.
 #[derive(Debug)]
 pub struct Site {
     guard: Option<Guard>,
@@ -45,7 +50,12 @@ impl Site {
         Self::launch(trial, extra.iter().map(|arg| (*arg).to_owned()).collect())
     }
 
-    fn launch(trial: Trial, extra: Vec<String>) -> Self {
+    fn launch(trial: Trial, mut extra: Vec<String>) -> Self {
+        if !extra.iter().any(|argument| argument == "--policy") {
+            let path = trial.folder().join("opaque.toml");
+            std::fs::write(&path, OPAQUE).expect("a policy file");
+            extra.extend(["--policy".into(), path.to_string_lossy().into_owned()]);
+        }
         let upstream = Upstream::echo();
         let args: Vec<&str> = extra.iter().map(String::as_str).collect();
         let guard = trial
