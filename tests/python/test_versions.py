@@ -84,29 +84,49 @@ def ways(machine):
         yield Ways(machine, servers, guarded)
 
 
+def references(ways, client, server):
+    """What may be found. For a pair that needs the bridge: what either version finds with
+    itself, or what is found with 5.3.1, which is the nearest to 6.0.2, in its place.
+    """
+    if understand_each_other(client, server):
+        return [ways.tour("direct", client, server)]
+    near = ["5.3.1" if version == "6.0.2" else version for version in (client, server)]
+    return [ways.tour("direct", *pair) for pair in ((client,) * 2, (server,) * 2, near)]
+
+
+def differences(found, references, stops):
+    """What was found at these stops, and in none of the references."""
+    keys = set().union(found, *references)
+    return [
+        "%s.%s: %r, not %r" % (*key, found.get(key), [each.get(key) for each in references])
+        for key in sorted(keys)
+        if stops(key[0]) and found.get(key) not in [each.get(key) for each in references]
+    ]
+
+
 @pytest.mark.parametrize("server", VERSIONS)
 @pytest.mark.parametrize("client", VERSIONS)
 def test_any_client_works_against_any_server(ways, client, server):
-    """Each finding is the one without a guard, or the guard's protection of the script.
-
-    A pair that cannot do without the bridge is compared with the client's own version and with
-    the server's own: each finding is what one of the two gives.
-    """
-    found = ways.tour("guarded", client, server)
-    if understand_each_other(client, server):
-        references = [ways.tour("direct", client, server)]
-    else:
-        references = [ways.tour("direct", v, v) for v in (client, server)]
-    allowed = {
-        key: [reference[key] for reference in references if key in reference]
-        for key in set().union(found, *references)
-    }
+    """Each finding is the one without a guard, or the guard's protection of the script."""
+    found = dict(ways.tour("guarded", client, server))
+    allowed = references(ways, client, server)
     for key, value in PROTECTED.items():
-        assert value not in allowed[key], "%s.%s is not protected by anything" % key
-        allowed[key] = [value]
-    wrong = [
-        "%s.%s: %r, not %r" % (*key, found.get(key), values)
-        for key, values in sorted(allowed.items())
-        if found.get(key) not in values
-    ]
+        assert value not in [each[key] for each in allowed], "%s.%s needs no protection" % key
+        assert found.pop(key) == value, key
+        allowed = [{k: v for k, v in each.items() if k != key} for each in allowed]
+    wrong = differences(found, allowed, lambda stop: stop != "great")
     assert not wrong, "\n".join(wrong)
+
+
+#: The bridge does not carry a message that takes more than 1 MiB on the wire.
+GREAT = pytest.mark.xfail(strict=True, reason="more than 1 MiB does not cross the bridge")
+
+
+@pytest.mark.parametrize("client, server", [
+    pytest.param(c, s, marks=[] if understand_each_other(c, s) else GREAT)
+    for c in VERSIONS for s in VERSIONS
+])
+def test_values_of_megabytes_arrive_whole(ways, client, server):
+    """As those that fit into a message which the guard takes whole."""
+    found = ways.tour("guarded", client, server)
+    assert found.get(("great", "bytes")) == [], found.get(("great", "failed"))

@@ -37,9 +37,6 @@ def numbers(n):
 def digest(data):
     return hashlib.sha256(data).hexdigest()
 
-def even(n):
-    return b'houdini!' * (n // 8)
-
 class Box(object):
     'Holds a value.'
     made = 0
@@ -400,28 +397,42 @@ def reaching_back(conn):
     }
 
 
+def noise(size):
+    """Bytes that do not compress, the same in each run."""
+    blocks = (hashlib.sha256(b"%d" % number).digest() for number in range(-(-size // 32)))
+    return b"".join(blocks)[:size]
+
+
+def there_and_back(conn, sizes):
+    """What is changed on the way there or on the way back: noise, and what compresses well."""
+    digest, echo = conn.namespace["digest"], conn.eval("lambda data: data")
+    wrong = []
+    for size in sizes:
+        for kind, data in (("noise", noise(size)), ("even", b"houdini!" * (size // 8))):
+            if digest(data) != hashlib.sha256(data).hexdigest():
+                wrong.append("%s of %d there" % (kind, size))
+            if echo(data) != data:
+                wrong.append("%s of %d back" % (kind, size))
+    return wrong
+
+
 @stop
 def large(conn):
-    """Bytes and texts, those that compress and those that do not, both ways."""
-    digest, even = conn.namespace["digest"], conn.namespace["even"]
-    found = {}
-    for size in (2990, 3010, 70000, 1 << 20):
-        noise = hashlib.sha256(b"%d" % size).digest() * (size // 32)
-        noise = bytes(a ^ (i * i >> 3 & 255) for i, a in enumerate(noise[:4096])) + noise[4096:]
-        for kind, data in (("noise", noise), ("even", even(size))):
-            back = conn.eval("lambda data: data")(data)
-            found["%s %d" % (kind, size)] = [
-                back == data, digest(data) == hashlib.sha256(data).hexdigest(), len(data)]
-    random = os.urandom(1 << 20)
+    """Bytes, texts and tuples on both sides of 3000 bytes, where rpyc begins to compress."""
     return {
-        "bytes": found,
-        "random": digest(random) == hashlib.sha256(random).hexdigest(),
+        "bytes": there_and_back(conn, (2900, 2990, 3010, 3100, 70000, 300000)),
         "text": conn.builtins.len("ä" * 200000),
         "tuple": conn.builtins.len(tuple(range(20000))),
         "items": [len(conn.eval("tuple(str(i) for i in range(20000))")),
                   len(conn.eval("tuple([] for _ in range(300))"))],
         "raised": len(str(raised(conn.eval, "int('x' * 5000)"))),
     }
+
+
+@stop
+def great(conn):
+    """Bytes of megabytes."""
+    return {"bytes": there_and_back(conn, (1 << 20,))}
 
 
 @stop
@@ -599,17 +610,24 @@ def ended(conn):
 PORT = int(sys.argv[1]) if __name__ == "__main__" else None
 
 
-def main():
-    """Goes to all stops over one connection."""
+def connect():
+    """Connects as scripts do, and puts into the server what the stops call."""
     conn = rpyc.classic.connect("127.0.0.1", PORT)
     conn.execute(SERVED)
+    return conn
+
+
+def main():
+    """Goes to all stops over one connection, or over a new one after a stop that failed."""
+    conn = connect()
     found = {}
     for each in STOPS:
         try:
             found[each.__name__] = each(conn)
         except Exception as error:
-            text = str(error).strip().split("\n")
-            found[each.__name__] = {"failed": [type(error).__name__, text[0], text[-1]]}
+            found[each.__name__] = {"failed": in_a_line(error)}
+            conn.close()
+            conn = connect()
     sys.stdout.write(json.dumps(found) + "\n")
 
 
