@@ -197,6 +197,10 @@ class Machine:
         command = [self.python(version), HERE / "hrpyc_server.py", "--port", port, "--host", host]
         return Listener([*self.inside, *command])
 
+    def script(self, version, name, *arguments):
+        """Starts a script that lies beside this file."""
+        return Artist([*self.inside, self.python(version), HERE / name, *arguments])
+
     def artist(self, version, task, port, **arguments):
         """Starts a task of ``artist.py``."""
         command = [self.python(version), HERE / "artist.py", task, port, json.dumps(arguments)]
@@ -259,7 +263,7 @@ class Site:
         return dict(kept, HOME=str(self.folder))
 
     def start_guard(self, upstream, *extra, listen="127.0.0.1:0"):
-        """Starts the guard on a free port."""
+        """Starts the guard on a free port. Without an upstream, its file names them."""
         self._upstream, self._extra = upstream, extra
         return self._start_guard(listen)
 
@@ -269,7 +273,9 @@ class Site:
 
     def _start_guard(self, listen):
         command = [self.machine.program("hrpyc-guard"), "--listen", listen]
-        command += ["--upstream", self._upstream, "--state-dir", self.state, "--name", "ws12"]
+        command += ["--state-dir", self.state, "--name", "ws12"]
+        if self._upstream is not None:
+            command += ["--upstream", self._upstream]
         command = [*self.at_guard, *command, *self._extra]
         env = dict(self.env(), **self.guard_env)
         self.guard = Listener(command, env=env, cwd=self.folder)
@@ -312,8 +318,23 @@ class Site:
 
     def connect(self, name, port=0):
         """Starts somebody's agent."""
+        return self._connect(name, "--listen", "127.0.0.1:%d" % port)
+
+    def connect_to(self, name, upstreams):
+        """Starts somebody's agent for several upstreams. Gives the port of each."""
+        agent = self._connect(name, *("ws12/%s=0" % upstream for upstream in upstreams))
+        ports = {}
+        for upstream in upstreams:
+            agent.line(", to %s" % upstream)
+        lines = agent.lines["out"]
+        for before, line in zip(lines, lines[1:]):
+            if ", to " in line:
+                ports[line.split(", to ")[1].split(",")[0]] = int(before.rsplit(":", 1)[1])
+        return ports
+
+    def _connect(self, name, *options):
         command = [self.machine.program("hrpyc-agent"), "--config-dir", self.config(name)]
-        command += ["connect", "--listen", "127.0.0.1:%d" % port]
+        command += ["connect", *options]
         env = dict(self.env(), **self.agent_env)
         agent = Listener([*self.at_agent, *command], env=env, cwd=self.folder)
         self._agents.append(agent)

@@ -174,7 +174,7 @@ mod tests {
                     out.extend_from_slice(&whole.into_bytes());
                 }
             }
-            assert_eq!((frames, &out == &stream), (3, true), "{step}");
+            assert_eq!((frames, out == stream), (3, true), "{step}");
             assert!(lane.is_empty());
         }
     }

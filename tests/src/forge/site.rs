@@ -12,7 +12,8 @@ use super::enrol::{self, Member};
 use super::upstream::Upstream;
 use crate::programs::{Guard, Stream, Trial, poll};
 
-/// One guard with its state directory and its upstream. It goes away with the value.
+/// One guard with its state directory and its upstream. It goes away with the value. Where
+/// nothing else is said, it lets the bytes of its sessions go by without looking at them.
 #[derive(Debug)]
 pub struct Site {
     guard: Option<Guard>,
@@ -30,7 +31,8 @@ impl Site {
         Self::with_args(&[])
     }
 
-    /// A guard with a configuration file of this content.
+    /// A guard with a configuration file of this content, which looks at its sessions as it
+    /// comes.
     pub fn configured(toml: &str) -> Self {
         let trial = Trial::new().expect("a folder");
         let path = trial.folder().join("guard.toml");
@@ -41,7 +43,7 @@ impl Site {
 
     /// A guard with further arguments.
     pub fn with_args(extra: &[&str]) -> Self {
-        let trial = Trial::new().expect("a folder");
+        let trial = Trial::opaque().expect("a folder");
         Self::launch(trial, extra.iter().map(|arg| (*arg).to_owned()).collect())
     }
 
