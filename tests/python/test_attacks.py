@@ -659,7 +659,8 @@ for _name, _odd in ODD:
 altered(lambda s, hou, seq: getattr_as(s, hou, seq, value=True), name="label_as_true")
 altered(lambda s, hou, seq: getattr_as(s, hou, seq, name=b"__builtins__"), name="name_as_bytes")
 altered(lambda s, hou, seq: s.message(attack.CALLATTR, hou, b"__getattribute__",
-                                      ("__builtins__",), (), seq=seq), name="operator_as_bytes", control="none")
+                                      ("__builtins__",), (), seq=seq),
+        name="operator_as_bytes", control="none")
 altered(lambda s, hou, seq: s.message(attack.GETATTR, Boxed(attack.LOCAL, hou.pack[:2]),
                                       "__builtins__", seq=seq), name="id_of_two", control="none")
 altered(lambda s, hou, seq: s.message(attack.GETATTR, Boxed(attack.LOCAL, hou.pack[2]),
@@ -674,7 +675,8 @@ altered(lambda s, hou, seq: s.message(attack.GETATTR, hou, "__builtins__", None,
 altered(lambda s, hou, seq: s.message(attack.GETATTR, hou, "__builtins__", seq=seq) + b"\x00",
         name="bytes_behind_the_message")
 altered(lambda s, hou, seq: s.message(attack.GETATTR, hou,
-                                      Raw(b"\x08\x0f\x00\x00\x00\x0c__builtins__"), seq=seq), name="a_text_longer_than_needed")
+                                      Raw(b"\x08\x0f\x00\x00\x00\x0c__builtins__"), seq=seq),
+        name="a_text_longer_than_needed")
 altered(lambda s, hou, seq: s.message(attack.GETATTR, hou, Raw(b"\x08\x0e\x0c__builtins__"),
                                       seq=float(seq)), name="number_as_float")
 
