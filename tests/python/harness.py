@@ -306,10 +306,10 @@ class Site:
         self.certs("revoke", name, "--why", "the show has wrapped")
         return time.monotonic()
 
-    def join(self, name, *extra):
+    def join(self, name, *extra, role="full"):
         """Invites somebody and uses up the invite."""
         guard = self.guard.address
-        code = self.certs("invite", name, "--role", "full", "--guard", guard, *extra)["code"]
+        code = self.certs("invite", name, "--role", role, "--guard", guard, *extra)["code"]
         self.run("hrpyc-agent", "--config-dir", self.config(name), "join", "-", given=code)
 
     def config(self, name):
@@ -340,9 +340,9 @@ class Site:
         self._agents.append(agent)
         return agent
 
-    def bring_in(self, name, *extra):
+    def bring_in(self, name, *extra, role="full"):
         """Invite, join and connect."""
-        self.join(name, *extra)
+        self.join(name, *extra, role=role)
         return self.connect(name)
 
     def audit_bytes(self):

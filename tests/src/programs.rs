@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub use running::{Finished, Running, Stream, run, run_with_input};
-pub use trial::{Agent, Guard, Trial};
+pub use trial::{Agent, Guard, Trial, opaque};
 
 /// How long anything may take before it counts as hung. Generous, because a machine that
 /// runs all tests at once is slow; nothing waits this long when all is well.

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rpyc::brine::{Limits, Plain};
+use rpyc::{Body, Boxed, Family, Request};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientSessionMemoryCache, Resumption};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -69,6 +71,8 @@ pub struct Session {
     pub accepted: Accepted,
     /// How the handshake went.
     pub handshake: HandshakeKind,
+    /// Questions that were asked.
+    pings: u64,
 }
 
 /// Which client knocks, and how.
@@ -199,6 +203,7 @@ impl Client {
                 local: attempt.local,
                 accepted: *accepted,
                 stream,
+                pings: 0,
             }),
             (_, came) => Err(Attempt { came, ..attempt }),
         }
@@ -360,17 +365,31 @@ pub fn hello_for(token: &str, upstream: Option<Wanted>) -> Vec<u8> {
 }
 
 impl Session {
-    /// Sends a line and reads it back from an upstream that echoes.
+    /// Asks and answers in rpyc, with an upstream that echoes: the echo of a question is a
+    /// question of the upstream's, and that of the answer to it the answer to ours.
     ///
     /// # Errors
     /// When the session has ended.
     pub async fn ping(&mut self) -> io::Result<()> {
-        const LINE: &[u8] = b"are you there?\n";
-        self.stream.write_all(LINE).await?;
-        self.stream.flush().await?;
-        let mut back = [0; LINE.len()];
-        self.stream.read_exact(&mut back).await?;
-        assert_eq!(back, LINE, "the echo is another");
+        self.pings += 1;
+        let none = Plain::read(&[0], Limits::NARROW).expect("None in brine");
+        let data = Boxed::Plain(none);
+        for body in [Body::Request(Request::Ping { data }), Body::Reply(data)] {
+            let mut payload = Vec::new();
+            let message = rpyc::Message {
+                seq: self.pings,
+                family: Family::Classic,
+                threads: None,
+                body,
+            };
+            message.write(&mut payload);
+            let sent = rpyc::frame::encode(&payload);
+            self.stream.write_all(&sent).await?;
+            self.stream.flush().await?;
+            let mut back = vec![0; sent.len()];
+            self.stream.read_exact(&mut back).await?;
+            assert_eq!(back, sent, "the echo is another");
+        }
         Ok(())
     }
 

@@ -12,10 +12,6 @@ use super::enrol::{self, Member};
 use super::upstream::Upstream;
 use crate::programs::{Guard, Stream, Trial, poll};
 
-/// A policy under which bytes go by whatever they are: most of what is tested here needs an
-/// upstream that counts and echoes, and no rpyc.
-const OPAQUE: &str = "[role.full]\ninspect = \"off\"\n";
-
 /// One guard with its state directory and its upstream. It goes away with the value. Where
 /// nothing else is said, it lets the bytes of its sessions go by without looking at them.
 #[derive(Debug)]
@@ -35,7 +31,8 @@ impl Site {
         Self::with_args(&[])
     }
 
-    /// A guard with a configuration file of this content.
+    /// A guard with a configuration file of this content, which looks at its sessions as it
+    /// comes.
     pub fn configured(toml: &str) -> Self {
         let trial = Trial::new().expect("a folder");
         let path = trial.folder().join("guard.toml");
@@ -46,16 +43,11 @@ impl Site {
 
     /// A guard with further arguments.
     pub fn with_args(extra: &[&str]) -> Self {
-        let trial = Trial::new().expect("a folder");
+        let trial = Trial::opaque().expect("a folder");
         Self::launch(trial, extra.iter().map(|arg| (*arg).to_owned()).collect())
     }
 
-    fn launch(trial: Trial, mut extra: Vec<String>) -> Self {
-        if !extra.iter().any(|argument| argument == "--policy") {
-            let path = trial.folder().join("opaque.toml");
-            std::fs::write(&path, OPAQUE).expect("a policy file");
-            extra.extend(["--policy".into(), path.to_string_lossy().into_owned()]);
-        }
+    fn launch(trial: Trial, extra: Vec<String>) -> Self {
         let upstream = Upstream::echo();
         let args: Vec<&str> = extra.iter().map(String::as_str).collect();
         let guard = trial

@@ -10,10 +10,20 @@ use tempfile::TempDir;
 
 use super::{Failure, Result, Running, Stream, poll, program, run, run_with_input};
 
+/// A policy under which bytes go by whatever they are.
+const OPAQUE: &str = "tests/src/forge/opaque.toml";
+
+/// The file of a policy under which bytes go by whatever they are.
+pub fn opaque() -> PathBuf {
+    super::workspace().join(OPAQUE)
+}
+
 /// The folder of a trial. Start programs with it, and drop them before it.
 #[derive(Debug)]
 pub struct Trial {
     folder: TempDir,
+    /// A policy file for guards for which none is named.
+    policy: Option<PathBuf>,
 }
 
 /// A guard that listens.
@@ -47,7 +57,21 @@ impl Trial {
             .prefix("hrpyc-")
             .tempdir()
             .map_err(|e| Failure::io("making a temporary folder", &e))?;
-        Ok(Self { folder })
+        Ok(Self {
+            folder,
+            policy: None,
+        })
+    }
+
+    /// An empty trial whose guards let the bytes of their sessions go by without looking at
+    /// them: for tests with an upstream that counts and echoes, and speaks no rpyc.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn opaque() -> Result<Self> {
+        let mut trial = Self::new()?;
+        trial.policy = Some(opaque());
+        Ok(trial)
     }
 
     /// The folder that holds everything of this trial.
@@ -100,6 +124,11 @@ impl Trial {
             .args(["--name", "ws12", "--state-dir"])
             .arg(self.state_dir())
             .args(extra);
+        if let Some(policy) = &self.policy
+            && !extra.contains(&"--policy")
+        {
+            command.arg("--policy").arg(policy);
+        }
         Ok(command)
     }
 

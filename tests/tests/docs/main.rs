@@ -73,12 +73,34 @@ fn every_code_block_is_of_a_kind_that_is_checked() {
                 // Pictures.
                 Some("text") => Ok(()),
                 Some("python") => compile_python(&block.text()),
+                Some("toml") if block.text().contains("[role.") => policy(&block.text()),
+                Some("toml") if block.text().contains("[[case]]") => cases(&block.text()),
                 Some("toml") => settings::load(&block.text()).map(|_| ()),
                 Some(other) => Err(format!("nobody checks the language {other:?}")),
             };
             assert_eq!(result, Ok(()), "{place}");
         }
     }
+}
+
+/// Reads cases as `policy test` does. What they expect is of the policy of their page.
+fn cases(text: &str) -> Result<(), String> {
+    let found: toml::Table = text.parse().map_err(|e| format!("{e}"))?;
+    let all = found["case"].as_array().ok_or("no list of cases")?;
+    let keys = ["role", "expression", "expect", "rule"];
+    let known = |case: &toml::Value| {
+        let table = case.as_table();
+        table.is_some_and(|table| table.keys().all(|key| keys.contains(&key.as_str())))
+    };
+    all.iter()
+        .all(known)
+        .then_some(())
+        .ok_or("an unknown key".into())
+}
+
+/// Reads a policy file as the guard does.
+fn policy(text: &str) -> Result<(), String> {
+    guard::rules::Policy::parse(text).map(|_| ())
 }
 
 /// Compiles it as the oldest Python that the project serves would.
@@ -103,6 +125,8 @@ fn python_and_settings_that_are_wrong_are_found() {
     assert!(compile_python("connection, hou = hrpyc.import_remote_module(\n").is_err());
     assert!(settings::load("listen = '0.0.0.0:18812'").is_ok());
     assert!(settings::load("lisen = '0.0.0.0:18812'").is_err());
+    assert!(policy("[role.full]\ninspect = 'off'").is_ok());
+    assert!(policy("[role.full]\ninspekt = 'off'").is_err());
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(crate) fn namespaces(test: &str) -> bool {
 
 impl SmallDisk {
     fn start() -> Self {
-        let trial = Trial::new().unwrap();
+        let trial = Trial::opaque().unwrap();
         let upstream = Upstream::echo();
         let inner = trial
             .guard_command("127.0.0.1:0", &upstream.address().to_string(), &[])

@@ -21,7 +21,7 @@ async fn a_guard_and_an_upstream_on_ipv6_serve_an_agent_on_ipv4() {
         return;
     };
     let upstream = Upstream::echo_on(listener);
-    let trial = Trial::new().unwrap();
+    let trial = Trial::opaque().unwrap();
     let mut command = trial
         .guard_command("[::1]:0", &upstream.address().to_string(), &[])
         .unwrap();

@@ -151,7 +151,7 @@ async fn a_port_is_taken_from_within_the_range_and_never_from_outside() {
     // The range is the one port of the upstream; its neighbours are outside.
     let upstream = Upstream::echo();
     let port = upstream.address().port();
-    let trial = Trial::new().unwrap();
+    let trial = Trial::opaque().unwrap();
     let guard = trial
         .start_guard(&format!("127.0.0.1:{port}-{port}"), &[])
         .unwrap();
@@ -177,7 +177,7 @@ async fn a_port_is_taken_from_within_the_range_and_never_from_outside() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_is_down_is_said_to_be_down() {
-    let trial = Trial::new().unwrap();
+    let trial = Trial::opaque().unwrap();
     let nobody = free_address().unwrap();
     let guard = trial.start_guard(&nobody.to_string(), &[]).unwrap();
     let code = trial.invite(guard.address, "alice", &[]).unwrap();

@@ -90,7 +90,7 @@ impl Bench {
                 hall.lock().unwrap().insert(id, tcp);
             }
         });
-        let trial = Trial::new().unwrap();
+        let trial = Trial::opaque().unwrap();
         let guard = trial
             .start_guard(&upstream.address().to_string(), &[])
             .unwrap();
@@ -274,7 +274,7 @@ async fn an_upstream_that_dies_ends_the_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_on_a_unix_socket_is_reached() {
-    let trial = Trial::new().unwrap();
+    let trial = Trial::opaque().unwrap();
     let path = trial.folder().join("houdini.sock");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     std::thread::spawn(move || {

@@ -198,7 +198,7 @@ async fn a_reload_of_a_broken_configuration_keeps_the_old_one_and_says_why() {
 
 #[test]
 fn an_advertised_address_is_remembered_at_the_next_start() {
-    let trial = Trial::new().unwrap();
+    let trial = Trial::opaque().unwrap();
     let advertised = |extra: &[&str]| {
         let guard = trial.start_guard("127.0.0.1:1", extra).unwrap();
         let code = trial.certs(&["invite", "alice", "--role", "full"]).unwrap();

@@ -8,7 +8,7 @@ use e2e::forge::client::{Attempt, Came, Client, Session, hello_for};
 use e2e::forge::enrol::{Member, join};
 use e2e::forge::foreign::{Foreign, UID};
 use e2e::forge::upstream::Upstream;
-use e2e::programs::{Guard, Stream, Trial, free_address, poll_for, run};
+use e2e::programs::{Guard, Stream, Trial, free_address, opaque, poll_for, run};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use wire::Code;
@@ -30,6 +30,8 @@ impl Bench {
     async fn inviting(settings: &str, extra: &[&str]) -> Self {
         let trial = Trial::new().unwrap();
         let path = trial.folder().join("guard.toml");
+        // What Houdini speaks is not asked then: each connection to it is a session's.
+        let settings = format!("policy = \"{}\"\n{settings}", opaque().display());
         std::fs::write(&path, settings).unwrap();
         let mut command = trial.command("hrpyc-guard").unwrap();
         command
