@@ -58,7 +58,13 @@ class Failure(Exception):
 
 
 class _Thing(object):
-    """What has a path."""
+    """What has a path.
+
+    Nothing else here is as large, so that the room of one that is gone, which is its id, goes to
+    the next one and not to what is written down.
+    """
+
+    __slots__ = ("_path", *("_room%d" % number for number in range(30)))
 
     def __init__(self, path):
         self._path = path
@@ -66,6 +72,8 @@ class _Thing(object):
 
 class Parm(_Thing):
     """A parameter."""
+
+    __slots__ = ()
 
     @_traced
     def eval(self, *args):
@@ -84,6 +92,8 @@ class Parm(_Thing):
 
 class Node(_Thing):
     """A node."""
+
+    __slots__ = ()
 
     @_traced
     def path(self):
