@@ -325,9 +325,11 @@ def attribute_of_a_number_that_is_a_class(s, aim):
     return s.chain(1, "__class__", "__base__")
 
 
-for _name, _other in [("__getattribute__", "_parent"), ("__format__", ""), ("__delattr__", "_type_name"),
+for _name, _other in [("__getattribute__", "_parent"), ("__format__", ""),
+                      ("__delattr__", "_type_name"),
                       ("__reduce_ex__", 2), ("createNode", "geo"), ("addEventCallback", None)]:
-    attack_of("comparison_%s" % _name, outcome="either", control="none" if _other is None else "works")(
+    attack_of("comparison_%s" % _name, outcome="either",
+              control="none" if _other is None else "works")(
         lambda s, aim, name=_name, other=_other: (
             s.ask(attack.CMP, s.node("/obj"), other, name) is not Ellipsis
         )
@@ -409,7 +411,8 @@ def gives(wrap):
 
 attack_of("a_dict_of_the_client")(gives(lambda s, f: s.method(s.node(), "setParms", Mine())))
 attack_of("a_function_of_the_client_as_a_callback")(
-    gives(lambda s, f: s.method(s.node(), "addEventCallback", (), Mine(("builtins.function", 1, 2))))
+    gives(lambda s, f: s.method(
+        s.node(), "addEventCallback", (), Mine(("builtins.function", 1, 2))))
 )
 attack_of("an_object_of_the_client_held_against_a_node")(
     gives(lambda s, f: s.ask(attack.CMP, s.node(), Mine(("hou.Node", 1, 2)), "__eq__"))
@@ -581,12 +584,14 @@ def private_function_of_hou(s, aim):
 
 # Names that look like others.
 
-for _name in ["path ", " path", "path.", "path\0", "pat\u04bb", "\uff50ath", "path\u200b", "", "__class__ ",
+for _name in ["path ", " path", "path.", "path\0", "pat\u04bb", "\uff50ath", "path\u200b", "",
+              "__class__ ",
               "node.__globals__", "path\n", "PATH", "\ufeffpath", "_\u005fclass__\u0301"]:
     attack_of("name_%s" % ascii(_name), control="none")(
         lambda s, aim, name=_name: s.get(s.node(), name)
     )
-for _name in ["hou ", "hou.", ".hou", "HOU", "h\u03bfu", "\uff48ou", "hou\0", "os.path", "hou.session",
+for _name in ["hou ", "hou.", ".hou", "HOU", "h\u03bfu", "\uff48ou", "hou\0", "os.path",
+              "hou.session",
               "hou.threading", "hou/../os", "builtins.open", "importlib", "importlib.util.os", ""]:
     attack_of("module_%s" % ascii(_name),
               control="works" if _name in ("os.path", "importlib") else "none")(
@@ -653,8 +658,8 @@ for _name, _odd in ODD:
 
 altered(lambda s, hou, seq: getattr_as(s, hou, seq, value=True), name="label_as_true")
 altered(lambda s, hou, seq: getattr_as(s, hou, seq, name=b"__builtins__"), name="name_as_bytes")
-altered(lambda s, hou, seq: s.message(attack.CALLATTR, hou, b"__getattribute__", ("__builtins__",), (),
-                                      seq=seq), name="operator_as_bytes", control="none")
+altered(lambda s, hou, seq: s.message(attack.CALLATTR, hou, b"__getattribute__",
+                                      ("__builtins__",), (), seq=seq), name="operator_as_bytes", control="none")
 altered(lambda s, hou, seq: s.message(attack.GETATTR, Boxed(attack.LOCAL, hou.pack[:2]),
                                       "__builtins__", seq=seq), name="id_of_two", control="none")
 altered(lambda s, hou, seq: s.message(attack.GETATTR, Boxed(attack.LOCAL, hou.pack[2]),
@@ -668,8 +673,8 @@ altered(lambda s, hou, seq: s.message(attack.GETATTR, hou, "__builtins__", None,
         name="one_argument_too_many", control="none")
 altered(lambda s, hou, seq: s.message(attack.GETATTR, hou, "__builtins__", seq=seq) + b"\x00",
         name="bytes_behind_the_message")
-altered(lambda s, hou, seq: s.message(attack.GETATTR, hou, Raw(b"\x08\x0f\x00\x00\x00\x0c__builtins__"),
-                                      seq=seq), name="a_text_longer_than_needed")
+altered(lambda s, hou, seq: s.message(attack.GETATTR, hou,
+                                      Raw(b"\x08\x0f\x00\x00\x00\x0c__builtins__"), seq=seq), name="a_text_longer_than_needed")
 altered(lambda s, hou, seq: s.message(attack.GETATTR, hou, Raw(b"\x08\x0e\x0c__builtins__"),
                                       seq=float(seq)), name="number_as_float")
 
@@ -964,7 +969,8 @@ def a_guess_before_the_answer(s, aim):
     root = s.root()
     function = s.get(root, "eval")
     s.send(
-        s.message(attack.GETATTR, root, "eval"), s.message(attack.CALL, function, (aim.expression,), ())
+        s.message(attack.GETATTR, root, "eval"),
+        s.message(attack.CALL, function, (aim.expression,), ()),
     )
     s.answer(s.seq - 1)
     s.answer(s.seq)

@@ -43,11 +43,11 @@ class Met:
         with moved.server(server_version) as server, harness.Site(machine) as site:
             if ("6" in server_version[0]) == ("6" in client_version[0]):
                 self.direct = self._attacks(machine, server.port, folder)
-                self.direct_kept = self._run(machine, "kept", server.port, folder)[-1]
+                self.direct_kept, _ = self._run(machine, "kept", server.port, folder)
             site.start_guard("127.0.0.1:%d" % server.port)
             agent = site.bring_in("alice")
             self.guarded = self._attacks(machine, agent.port, folder)
-            self.kept = self._run(machine, "kept", agent.port, folder)[-1]
+            self.kept, self.back = self._run(machine, "kept", agent.port, folder)
             site.assert_each_session_has_its_end()
             self.calls = attack.calls(site)
             # Each session has one attack.
@@ -65,7 +65,8 @@ class Met:
         return {line["attack"]: line for line in lines}
 
     def _run(self, machine, task, port, folder):
-        command = [machine.python(self.client), "-B", harness.HERE / "victim.py", task, port, folder]
+        script = harness.HERE / "victim.py"
+        command = [machine.python(self.client), "-B", script, task, port, folder]
         with harness.Program(command) as program:
             code = program.wait(60)
             assert code == 0, program.printed()
@@ -87,7 +88,9 @@ def test_every_attack_works_without_a_guard(met):
     """Otherwise it would prove nothing."""
     if met.direct is None:
         pytest.skip("these versions understand each other through the guard only")
-    failed = [line for name, line in met.direct.items() if not works(line) and name not in NO_CONTROL]
+    failed = [
+        line for name, line in met.direct.items() if not works(line) and name not in NO_CONTROL
+    ]
     assert not failed, "\n".join(map(json.dumps, failed))
 
 
@@ -134,3 +137,10 @@ def test_what_honest_scripts_do_goes_on_working(met):
     assert found["generator"] == 20
     if met.direct_kept is not None:
         assert found == met.direct_kept
+
+
+def test_a_refusal_that_comes_back_to_the_script_can_be_read(met):
+    """The server's Python passes it on as its own. Texts of an ``OSError`` get lost on that way."""
+    assert met.back["isinstance"] == ["value", False]
+    for name in ("globals", "private"):
+        assert "hrpyc-guard" in met.back[name][1], met.back

@@ -152,8 +152,14 @@ def kept(port, folder):
         "written": "".join(written),
         "seen": seen,
     }
-    conn.close()
     print(json.dumps(found))
+    # A refusal that comes back through the server's Python, as its own exception.
+    print(json.dumps({
+        "isinstance": raised(conn.eval("lambda thing: isinstance(thing, int)"), Thing()),
+        "globals": raised(conn.eval("lambda function: function.__globals__"), callback),
+        "private": raised(conn.eval("lambda thing: thing._private"), Thing()),
+    }, default=repr))
+    conn.close()
 
 
 if __name__ == "__main__":
