@@ -50,6 +50,37 @@ const PLAIN_NAMES: &[&str] = &[
     "__str__",
 ];
 
+/// Public names by which Python's own objects lead to frames, code and globals.
+const INNER_NAMES: &[&str] = &[
+    "ag_await",
+    "ag_code",
+    "ag_frame",
+    "cr_await",
+    "cr_code",
+    "cr_frame",
+    "cr_origin",
+    "f_back",
+    "f_builtins",
+    "f_code",
+    "f_globals",
+    "f_locals",
+    "f_trace",
+    "func_closure",
+    "func_code",
+    "func_defaults",
+    "func_dict",
+    "func_globals",
+    "gi_code",
+    "gi_frame",
+    "gi_yieldfrom",
+    "im_class",
+    "im_func",
+    "im_self",
+    "mro",
+    "tb_frame",
+    "tb_next",
+];
+
 /// Whether a request of the server may reach the client; the reason, in words, when not.
 ///
 /// # Errors
@@ -90,7 +121,10 @@ pub fn judge(conversation: &Conversation, request: &Request<'_>) -> Result<(), &
 }
 
 fn is_plain(name: &str) -> bool {
-    !name.starts_with('_') || PLAIN_NAMES.contains(&name)
+    match name.starts_with('_') {
+        true => PLAIN_NAMES.contains(&name),
+        false => !INNER_NAMES.contains(&name),
+    }
 }
 
 /// The module that stands in for the one of an exception, where a client would import that
@@ -125,6 +159,8 @@ mod tests {
             "__format__",
             "__init__",
             "_private",
+            "gi_frame",
+            "f_builtins",
             "_",
             "__",
         ] {

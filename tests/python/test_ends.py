@@ -16,7 +16,7 @@ QUICKLY = 10.0
 
 def raw_way(site, upstream):
     """Agent and guard in front of a server that speaks bare TCP."""
-    site.start_guard(upstream.address)
+    site.start_guard(upstream.address, *harness.OPAQUE)
     return site.bring_in("alice")
 
 

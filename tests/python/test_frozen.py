@@ -98,7 +98,7 @@ def test_a_client_that_takes_nothing_for_a_while_has_not_vanished(site):
             harness.read_all(peer)
 
     with harness.RawUpstream(serve) as upstream:
-        site.start_guard(upstream.address, "--config", config)
+        site.start_guard(upstream.address, "--config", config, *harness.OPAQUE)
         agent = site.bring_in("alice")
         with socket.create_connection(("127.0.0.1", agent.port)) as client:
             client.settimeout(harness.DEADLINE)

@@ -45,7 +45,7 @@ def test_64_mib_go_through_a_half_closed_session(site):
         peer.sendall(answer)
 
     with harness.RawUpstream(serve) as upstream:
-        site.start_guard(upstream.address)
+        site.start_guard(upstream.address, *harness.OPAQUE)
         agent = site.bring_in("alice")
         with socket.create_connection(("127.0.0.1", agent.port)) as client:
             client.settimeout(harness.DEADLINE)

@@ -195,14 +195,14 @@ def objects(conn):
 @stop
 def iteration(conn):
     """Generators, views, files, buffered iteration, unpacking."""
-    big = conn.builtins.range(600)
+    big = conn.builtins.range(200)
     over = iter(conn.builtins.list((1,)))
     next(over)
     return {
         "range": sum(big),
-        "generator": sum(conn.namespace["numbers"](100)),
+        "generator": sum(conn.namespace["numbers"](50)),
         "view": sorted(conn.eval("{'a': 1, 'b': 2}").items()),
-        "buffered": sum(rpyc.utils.helpers.buffiter(conn.builtins.range(5000), chunk=128)),
+        "buffered": sum(rpyc.utils.helpers.buffiter(conn.builtins.range(5000), chunk=500)),
         "sliced": list(conn.eval("list(range(10))")[2:8:2]),
         "unpacked": [*conn.eval("('x', 'y')")],
         "zipped": list(zip(conn.eval("['p', 'q']"), range(2))),
@@ -499,7 +499,7 @@ def asynchronous(conn):
     """Calls that are not waited for, their results and their errors."""
     slow = conn.eval("lambda seconds, value: (__import__('time').sleep(seconds), value)[1]")
     later = rpyc.async_(slow)
-    pending = [later(0.02, n) for n in range(5)]
+    pending = [later(0.005, n) for n in range(5)]
     told, events = [], threading.Event()
     watched = later(0.02, "told")
 
@@ -510,8 +510,8 @@ def asynchronous(conn):
     watched.add_callback(tell)
     failing = rpyc.async_(conn.eval)("1 // 0")
     failing.wait()
-    late = later(0.15, "late")
-    late.set_expiry(0.03)
+    late = later(0.1, "late")
+    late.set_expiry(0.02)
     expired = raised(late.wait)
     counted = []
     background = rpyc.BgServingThread(conn)

@@ -42,7 +42,6 @@ enum Kind {
     GetAttr(Box<str>),
     /// With the one text that is its argument.
     Call(Option<Box<str>>),
-    Del(Key),
     Other,
 }
 
@@ -140,10 +139,10 @@ impl Bench {
         };
         let verdict = self.judge.judge(&operation);
         let raised_as = Verdict::raised_as(&does);
-        let (kind, path) = match (&does, &target) {
-            (Does::GetRoot, _) => (Kind::GetRoot, None),
-            (Does::GetAttr(name), _) => (Kind::GetAttr((*name).into()), node_path),
-            (Does::Call { args, .. }, _) => {
+        let (kind, path) = match &does {
+            Does::GetRoot => (Kind::GetRoot, None),
+            Does::GetAttr(name) => (Kind::GetAttr((*name).into()), node_path),
+            Does::Call { args, .. } => {
                 let function = self.judge.things().name(on);
                 let only = match args {
                     [Arg::Str(text)] => Some((*text).into()),
@@ -152,7 +151,6 @@ impl Bench {
                 let path = follow(node_path.as_deref(), &function, args);
                 (Kind::Call(only), path)
             }
-            (Does::Del, Some(id)) => (Kind::Del(key(id)), None),
             _ => (Kind::Other, None),
         };
         let shadow = matches!(verdict, Verdict::WouldDeny { .. });
@@ -197,19 +195,21 @@ impl Bench {
         }
     }
 
-    /// Takes note of what came of a request. `gone` says whether an object that was dropped
-    /// can still be named.
-    pub(super) fn answered(&mut self, asked: &Asked, message: &Message<'_>, gone: bool) {
-        if let Kind::Del(key) = asked.kind {
-            let stays = self
-                .held
-                .get(&key)
-                .is_some_and(|held| self.judge.things().stays_forbidden(held.thing));
-            if gone && !stays {
-                self.held.remove(&key);
-            }
-            return;
+    /// The script has let go of an object for the last time: from here on its id may be
+    /// that of another one, of which nothing is known until Houdini gives it out.
+    pub(super) fn dropped(&mut self, id: &ObjectId<'_>) {
+        let key = key(id);
+        let stays = self
+            .held
+            .get(&key)
+            .is_some_and(|held| self.judge.things().stays_forbidden(held.thing));
+        if !stays {
+            self.held.remove(&key);
         }
+    }
+
+    /// Takes note of what came of a request.
+    pub(super) fn answered(&mut self, asked: &Asked, message: &Message<'_>) {
         let text = match &asked.kind {
             Kind::Call(Some(text)) => Some(Arg::Str(text)),
             _ => None,
@@ -221,7 +221,7 @@ impl Bench {
                 args: text.as_slice(),
                 kwargs: &[],
             },
-            Kind::Del(_) | Kind::Other => Does::Repr,
+            Kind::Other => Does::Repr,
         };
         let operation = Operation {
             on: asked.on,

@@ -11,8 +11,7 @@ use rpyc::message::{Owner, Raised};
 use rpyc::reverse::{self, Reverse};
 use rpyc::{
     Answered, Body, Boxed, Conversation, ExceptionClass, Family, FrameError, Head, Inflater, Kind,
-    Malformed, Message, ObjectId, Request, Side, Step, brine, dialect, exception_frame, frame,
-    none_frame,
+    Malformed, Message, Request, Side, Step, brine, dialect, exception_frame, frame, none_frame,
 };
 use wire::Code;
 
@@ -135,8 +134,6 @@ struct Open {
     asked: Option<narrow::Asked>,
     /// The rule that would have denied it.
     shadow: Option<String>,
-    /// Of a `DEL`, what is dropped: name and ids.
-    drops: Option<(String, u64, u64)>,
 }
 
 /// What becomes of a message.
@@ -370,9 +367,8 @@ impl State {
         let Step::Asked(asked) = step else {
             return Err(Stop::of(Side::Client, "an answer that is a request"));
         };
-        let early_drop = asked
-            .drops()
-            .is_some_and(|drops| drops.last && drops.open_requests > 0);
+        let last_drop = asked.drops().filter(|drops| drops.last);
+        let unknown = asked.unknown() > 0;
         let weight = asked.weight();
         let mut call =
             (weight != Weight::Housekeeping).then(|| new_call(Direction::ToHoudini, &asked, size));
@@ -383,7 +379,6 @@ impl State {
             call: None,
             asked: None,
             shadow: None,
-            drops: dropped(request),
         };
         if let Some(judged) = judged {
             if let Verdict::Deny { rule, why } = &judged.verdict {
@@ -395,8 +390,15 @@ impl State {
                 self.deny(message, call, class, rule, why, out);
                 return Ok(Fate::Drop);
             }
+            if unknown {
+                let call = call.unwrap_or_else(|| plain_call(Direction::ToHoudini, request, size));
+                let why = "it names an object that Houdini has not given to this session";
+                let class = ExceptionClass::PermissionError;
+                self.deny(message, call, class, "floor/unknown", why, out);
+                return Ok(Fate::Drop);
+            }
             // The id could mean another object by the time an open request is looked at.
-            if early_drop {
+            if last_drop.is_some_and(|drops| drops.open_requests > 0) {
                 self.conversation.withdraw(Side::Client, message);
                 out.to_client
                     .extend_from_slice(&none_frame(self.client_head(message)));
@@ -406,6 +408,11 @@ impl State {
                 open.shadow = Some(rule.to_string());
             }
             open.asked = Some(judged.asked);
+            if last_drop.is_some()
+                && let (Some(bench), Some(target)) = (&mut self.bench, request.target())
+            {
+                bench.dropped(&target);
+            }
         }
         self.begin(&mut open, call);
         self.open.insert((Side::Client, message.seq), open);
@@ -455,7 +462,6 @@ impl State {
             call: None,
             asked: None,
             shadow: None,
-            drops: None,
         };
         let mut call = (weight != Weight::Housekeeping).then_some(call);
         if let Some(call) = &mut call {
@@ -476,18 +482,7 @@ impl State {
         let open = self.open.remove(&(from.other(), message.seq));
         if let Some(open) = open {
             if let (Some(bench), Some(asked)) = (&mut self.bench, &open.asked) {
-                let gone = open
-                    .drops
-                    .as_ref()
-                    .is_some_and(|(name, type_id, object_id)| {
-                        let id = ObjectId {
-                            name,
-                            type_id: *type_id,
-                            object_id: *object_id,
-                        };
-                        self.conversation.object(Side::Server, &id).is_none()
-                    });
-                bench.answered(asked, message, gone);
+                bench.answered(asked, message);
             }
             settle(open, &answered, size);
         }
@@ -596,7 +591,6 @@ impl State {
                     call: None,
                     asked: None,
                     shadow: None,
-                    drops: None,
                 };
                 self.begin(&mut open, Some(call));
                 self.open.insert((from, head.seq), open);
@@ -761,15 +755,6 @@ fn great_call(size: usize) -> Call {
         arguments: Vec::new(),
         bytes_up: size as u64,
         reference: None,
-    }
-}
-
-fn dropped(request: &Request<'_>) -> Option<(String, u64, u64)> {
-    match request {
-        Request::Del { target, .. } => {
-            Some((target.name.to_owned(), target.type_id, target.object_id))
-        }
-        _ => None,
     }
 }
 
