@@ -74,8 +74,8 @@ fn doctor(
     Ok((report.ok, report.to_string(), json))
 }
 
-/// Sends what was written last, ends the sessions, and the threads. For the end of the
-/// interpreter: streams that are open show no end after it.
+/// Sends what was written last and ends the sessions. For the end of the interpreter: streams
+/// that are open show no end after it.
 #[pyfunction]
 fn finish(py: Python<'_>) {
     runtime::finish(py);

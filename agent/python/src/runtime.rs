@@ -160,7 +160,7 @@ pub(crate) fn wait_for<T: Send + 'static>(
     }
 }
 
-/// Ends the sessions, and the threads.
+/// Ends the sessions. The threads end with the process.
 pub(crate) fn finish(py: Python<'_>) {
     let threads = shared().as_mut().and_then(|shared| shared.threads.take());
     let Some(Threads {
@@ -175,8 +175,10 @@ pub(crate) fn finish(py: Python<'_>) {
     stop.cancel();
     py.detach(|| {
         let ended = async { tokio::time::timeout(GOODBYE, sessions.wait()).await };
-        // Those that have not ended by then end with the process.
+        // Those that have not ended by then end with the process, and so do the threads:
+        // a daemon thread of Python may be connecting at this moment, and what is taken from
+        // under it would make it fail with noise.
         let _ = runtime.block_on(ended);
-        runtime.shutdown_background();
+        std::mem::forget(runtime);
     });
 }

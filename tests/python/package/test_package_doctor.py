@@ -89,7 +89,8 @@ def test_a_missing_profile_is_found(desk, own):
 def test_an_rpyc_that_does_not_fit_is_named_in_words(desk, machine, site, server, client):
     """Which one is here, that the two do not fit, and what to do about it here."""
     with machine.server(server) as started:
-        site.start_guard("127.0.0.1:%d" % started.port)
+        # A guard that inspects sessions would translate.
+        site.start_guard("127.0.0.1:%d" % started.port, *harness.OPAQUE)
         site.join("alice")
         text = doctor(desk, site, key=client, code=1)
         assert "rpyc" in text and client in text, text

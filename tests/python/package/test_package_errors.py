@@ -184,12 +184,22 @@ def test_something_else_at_the_guards_address_is_unavailable(desk, own):
         assert "TLS" in error["sentence"] and error["hint"], error
 
 
-def test_another_rpyc_at_the_far_end_does_not_hang(desk, own):
-    """rpyc 6 does not understand 4.1: the script is told, within the timeout."""
-    found = desk.result("imports", "6.0.2", calls=[[[], dict(own.to, timeout=4.0)]])["found"]
+def test_another_rpyc_at_the_far_end_does_not_hang(desk, machine, site):
+    """rpyc 6 does not understand 4.1 where nobody translates: the script is told."""
+    with machine.server(kit.SERVER) as server:
+        site.start_guard("127.0.0.1:%d" % server.port, *harness.OPAQUE)
+        site.join("alice")
+        to = {"config_dir": str(site.config("alice")), "timeout": 4.0}
+        found = desk.result("imports", "6.0.2", calls=[[[], to]])["found"]
     assert found[0]["seconds"] < 6.0, found
     error = kit.assert_error(found[0], "Unavailable", "ConnectionError")
     assert "rpyc" in error["text"], error
+
+
+def test_a_guard_that_inspects_translates_between_rpycs(desk, own):
+    """The same client and server, with a guard as it comes."""
+    found = desk.result("imports", "6.0.2", calls=[[[], dict(own.to)]])["found"]
+    assert "value" in found[0] or not found[0].get("error"), found
 
 
 @pytest.mark.parametrize("version", ["4.1.0", "5.3.1", "6.0.2"])

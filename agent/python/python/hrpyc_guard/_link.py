@@ -6,6 +6,7 @@ import time
 from typing import Any, Optional, Union
 
 import rpyc
+from rpyc.core.async_ import AsyncResultTimeout
 from rpyc.core.protocol import DEFAULT_CONFIG
 from rpyc.core.service import ClassicService
 from rpyc.utils.factory import connect_stream
@@ -86,23 +87,34 @@ def _greet(stream: TunnelStream, limit: float) -> Any:
         connection = connect_stream(stream, service=ClassicService, config=config)
     except SessionDenied:
         raise
+    except AsyncResultTimeout:
+        stream.close()
+        raise Unavailable(
+            "the guard opened the session, and Houdini gave no answer in time",
+            "a Houdini that cooks does not answer: try again when it is done",
+        ) from None
     except GuardError as error:
-        raise Unavailable(error.sentence, error.hint, error.code) from None
+        raise Unavailable(
+            "%s, at our first word: perhaps its rpyc and our rpyc %s do not understand each other"
+            % (error.sentence, our_rpyc()),
+            _other_rpyc(),
+        ) from None
     except Exception as error:
         stream.close()
         raise Unavailable(
-            "the guard opened the session, and Houdini gave no answer that our rpyc %s "
-            "understands: %s" % (our_rpyc(), _first_line(error)),
-            "a Houdini that cooks does not answer; or it has rpyc %s, which does not understand "
-            "our rpyc %s: then install the version that Houdini has (Houdini 19.5 to 21.0: 4.1)"
-            % (_other_family(), our_rpyc()),
+            "Houdini's rpyc and our rpyc %s do not understand each other: %s"
+            % (our_rpyc(), _first_line(error)),
+            _other_rpyc(),
         ) from error
     connection._config["sync_request_timeout"] = DEFAULT_CONFIG["sync_request_timeout"]
     return connection
 
 
-def _other_family() -> str:
-    return "4.1 to 5.3" if int(rpyc.version.version[0]) >= 6 else "6"
+def _other_rpyc() -> str:
+    have = "Houdini may have rpyc %s: have a guard that inspects the session, which translates, or "
+    if int(rpyc.version.version[0]) >= 6:
+        return have % "4.1 to 5.3" + "install that here, such as `pip install 'rpyc<6'`"
+    return have % "6" + "install that here, such as `pip install 'rpyc>=6'`"
 
 
 def _first_line(error: Exception) -> str:

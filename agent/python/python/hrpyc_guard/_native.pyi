@@ -44,4 +44,4 @@ def doctor(
     """Looks at each step of the way: whether all is well, a text, and the same in JSON."""
 
 def finish() -> None:
-    """Sends what was written last, ends the sessions, and the threads."""
+    """Sends what was written last and ends the sessions."""
