@@ -283,6 +283,30 @@ def a_module_of_a_thing_by_a_callback(client):
 
 
 @add
+def what_an_attribute_leads_to(client):
+    return client.call(client.get(client.thing, "owner", "run"), client.expression)
+
+
+@add
+def what_an_attribute_leads_to_by_a_ping(client):
+    owner = client.ask(PING, client.get(client.thing, "owner"))
+    return client.call(client.get(owner, "run"), client.expression)
+
+
+@add
+def what_an_attribute_leads_to_by_a_callback(client):
+    owner = client.call(client.callback, client.get(client.thing, "owner"))
+    return client.call(client.get(owner, "run"), client.expression)
+
+
+@add
+def what_an_attribute_leads_to_by_a_list(client):
+    """The attribute is let go of before it comes again, as an item."""
+    client.call(client.get(client.items, "append"), client.get(client.thing, "owner"))
+    return client.call(client.get(client.item(client.items, -1), "run"), client.expression)
+
+
+@add
 def frame_of_a_generator(client):
     found = client.get(client.generator, "gi_frame", "f_builtins")
     return client.call(client.item(found, "eval"), client.expression)
