@@ -20,6 +20,8 @@ pub enum ExceptionClass {
     PermissionError,
     /// There is no such attribute: what Python passes over where it looks for one by itself.
     AttributeError,
+    /// Something else; unlike the others here it keeps its text when Python hands it on.
+    RuntimeError,
     /// No connection, or not any more.
     ConnectionError,
     /// The connection ended.
@@ -34,6 +36,7 @@ impl ExceptionClass {
         match self {
             Self::PermissionError => "PermissionError",
             Self::AttributeError => "AttributeError",
+            Self::RuntimeError => "RuntimeError",
             Self::ConnectionError => "ConnectionError",
             Self::EofError => "EOFError",
             Self::TimeoutError => "TimeoutError",

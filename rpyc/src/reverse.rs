@@ -5,7 +5,8 @@
 //! real scripts need of it is that objects they pass can be called, iterated and read.
 
 use crate::conversation::{Conversation, How, Side};
-use crate::message::{Raised, Request};
+use crate::exception::ExceptionClass;
+use crate::message::{Owner, Raised, Request};
 
 /// How much of it is let through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,12 +82,45 @@ const INNER_NAMES: &[&str] = &[
     "tb_next",
 ];
 
+/// The exception that a refused request is best answered with. Python looks for names of two
+/// underscores by itself, in `isinstance` for example, and passes over nothing else.
+pub fn refused_as(request: &Request<'_>) -> ExceptionClass {
+    match request {
+        Request::GetAttr { name, .. } | Request::CallAttr { name, .. }
+            if name.starts_with("__") =>
+        {
+            ExceptionClass::AttributeError
+        }
+        _ => ExceptionClass::RuntimeError,
+    }
+}
+
 /// Whether a request of the server may reach the client; the reason, in words, when not.
 ///
 /// # Errors
 ///
 /// What is wrong with it.
 pub fn judge(conversation: &Conversation, request: &Request<'_>) -> Result<(), &'static str> {
+    may_ask(conversation, request)?;
+    // Put into a list of the script's and taken out again, it would be one that was passed.
+    let mut of_the_script = 0;
+    let mut attributes = 0;
+    request.references(&mut |owner, id| {
+        if owner == Owner::Receiver {
+            let is_target = of_the_script == 0 && request.target().is_some();
+            of_the_script += 1;
+            let known = conversation.object(Side::Client, &id);
+            let attribute = known.is_some_and(|known| known.how() == How::Attribute);
+            attributes += usize::from(attribute && !is_target);
+        }
+    });
+    match attributes {
+        0 => Ok(()),
+        _ => Err("it hands an attribute of the script's on"),
+    }
+}
+
+fn may_ask(conversation: &Conversation, request: &Request<'_>) -> Result<(), &'static str> {
     const PASSED: &str = "it is about an object that the script has not passed";
     let known = request
         .target()

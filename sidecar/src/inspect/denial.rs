@@ -40,7 +40,7 @@ impl Who {
 }
 
 /// The frame that tells Houdini that it may not ask this of the script.
-pub(super) fn refuses_houdini(request: Head, why: &str) -> Vec<u8> {
+pub(super) fn refuses_houdini(request: Head, class: ExceptionClass, why: &str) -> Vec<u8> {
     let text = format!("hrpyc-guard did not pass this on to the script: {why}");
-    exception_frame(request, ExceptionClass::PermissionError, &text)
+    exception_frame(request, class, &text)
 }

@@ -450,8 +450,11 @@ impl State {
             self.conversation.withdraw(Side::Server, message);
             let mut head = message.head();
             head.family = self.houdini_family.unwrap_or(head.family);
-            out.to_houdini
-                .extend_from_slice(&refuses_houdini(head, why));
+            out.to_houdini.extend_from_slice(&refuses_houdini(
+                head,
+                reverse::refused_as(request),
+                why,
+            ));
             if let Some(slot) = self.slot.take() {
                 let denied = Outcome::Denied("reverse-calls".into());
                 slot.write(call, &denied, std::time::Duration::ZERO, 0);
