@@ -1,5 +1,6 @@
 """Options and fixtures of the Python tests. ``cargo verify python`` runs them."""
 
+import signal
 import time
 
 import pytest
@@ -21,6 +22,10 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """Notes when the tests began."""
     config.began = time.monotonic()
+    # A shell without a terminal has what it starts in the background ignore Ctrl-C, and
+    # programs hand that on to those they start; some tests press it.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter, config):
