@@ -114,9 +114,6 @@ def tried(function, *args):
 def in_a_line(error):
     """An exception in one line."""
     message = str(error).split("\n\n====")[0].strip().split("\n")[0]
-    if isinstance(error, OSError) and error.errno is None and error.args:
-        # rpyc sets all of its attributes, and then Python shows nothing but these.
-        message = str(error.args[0])
     return "%s: %s" % (type(error).__name__, message)
 
 
