@@ -102,7 +102,7 @@ def test_an_assistants_bridge_gives_the_same_answers(
     assert [answer["id"] for answer in answers if "error" in answer] == [7, 9, 10, 11, 12]
     assert answers[14]["result"]["size"] == 4000
     assert answers[15]["result"] == [1000, 499500]
-    assert outputs[1] == outputs[0]
+    assert outputs[1].replace("remote hou.", "hou.") == outputs[0]
     assert_went_through_the_guard(studio, joined, 1)
 
 
