@@ -8,7 +8,6 @@
 
 mod denial;
 mod flow;
-mod lane;
 mod narrow;
 mod state;
 

@@ -6,12 +6,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use rpyc::Side;
+use rpyc::{Lane, Side};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 use wire::Code;
 
-use super::lane::Lane;
 use super::state::{Inspector, Out, Stop, WHOLE, Want};
 use crate::audit::{Full, Slot};
 use crate::relay::{End, Over, Traffic, until_over};

@@ -11,12 +11,12 @@ use rpyc::message::{Owner, Raised};
 use rpyc::reverse::{self, Reverse};
 use rpyc::{
     Answered, Body, Boxed, Conversation, ExceptionClass, Family, FrameError, Head, Inflater, Kind,
-    Malformed, Message, Request, Side, Step, brine, dialect, exception_frame, frame, none_frame,
+    Lane, Malformed, Message, Next, Request, Side, Step, WholeFrame, brine, dialect,
+    exception_frame, frame, none_frame,
 };
 use wire::Code;
 
 use super::denial::refuses_houdini;
-use super::lane::{Lane, Next, WholeFrame};
 use super::narrow::{self, Bench};
 use crate::audit::{
     Argument, Call, Direction, MARKER, OpenCall, Outcome, SessionCalls, Slot, reference,
@@ -214,7 +214,7 @@ impl Inspector {
             if self.state.slot.is_none() && !lane.is_empty() {
                 return Ok(Want::Slot);
             }
-            match lane.next().map_err(stop)? {
+            match lane.cut().map_err(stop)? {
                 Next::More => return Ok(Want::Bytes),
                 Next::Part(bytes) => {
                     if !self.discarding[from as usize] {

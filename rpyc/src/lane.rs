@@ -1,17 +1,19 @@
-//! One direction of a session, cut into frames that are forwarded as they came.
+//! One direction of a connection, cut into frames that can be forwarded as they came.
 
 use bytes::BytesMut;
-use rpyc::frame::{FLUSH, HEADER_LEN};
-use rpyc::{Frame, FrameError, Head};
+
+use crate::frame::{FLUSH, HEADER_LEN};
+use crate::head::Head;
+use crate::reader::{Frame, FrameError};
 
 /// A head shows within so many bytes of a payload, compressed or not.
 const HEAD_WITHIN: usize = 4 * 1024;
 
 /// Bytes of one direction, and where in a frame they are.
 #[derive(Debug)]
-pub(super) struct Lane {
-    /// Received, not cut yet.
-    pub(super) input: BytesMut,
+pub struct Lane {
+    /// Received, not cut yet. What is read is put at its end.
+    pub input: BytesMut,
     /// Bytes of a great frame that are still to go by.
     passing: usize,
     /// Frames with a greater payload are not taken whole.
@@ -20,7 +22,7 @@ pub(super) struct Lane {
 
 /// What comes next in a lane.
 #[derive(Debug)]
-pub(super) enum Next {
+pub enum Next {
     /// A whole frame, taken out of the lane.
     Whole(WholeFrame),
     /// A frame that is too great to be taken whole begins. Nothing was taken.
@@ -38,11 +40,11 @@ pub(super) enum Next {
 
 /// A frame as it came.
 #[derive(Debug)]
-pub(super) struct WholeFrame(BytesMut);
+pub struct WholeFrame(BytesMut);
 
 impl WholeFrame {
     /// What is in it.
-    pub(super) fn frame(&self) -> Frame<'_> {
+    pub fn frame(&self) -> Frame<'_> {
         Frame {
             compressed: self.0[HEADER_LEN - 1] == 1,
             body: &self.0[HEADER_LEN..self.0.len() - 1],
@@ -50,14 +52,14 @@ impl WholeFrame {
     }
 
     /// Its bytes.
-    pub(super) fn into_bytes(self) -> BytesMut {
+    pub fn into_bytes(self) -> BytesMut {
         self.0
     }
 }
 
 impl Lane {
     /// Takes frames of at most `most` bytes of payload whole.
-    pub(super) fn new(most: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self {
             input: BytesMut::new(),
             passing: 0,
@@ -66,7 +68,7 @@ impl Lane {
     }
 
     /// Is nothing held?
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.input.is_empty()
     }
 
@@ -74,7 +76,7 @@ impl Lane {
     ///
     /// # Errors
     /// These are no frames as rpyc writes them.
-    pub(super) fn next(&mut self) -> Result<Next, FrameError> {
+    pub fn cut(&mut self) -> Result<Next, FrameError> {
         if self.passing > 0 {
             return self.part();
         }
@@ -98,18 +100,18 @@ impl Lane {
     }
 
     /// Lets the great frame that begins here go by in parts.
-    pub(super) fn pass(&mut self, length: usize) {
+    pub fn pass(&mut self, length: usize) {
         self.passing = HEADER_LEN + length + 1;
     }
 
     /// The first bytes of the payload that begins here.
-    pub(super) fn payload_mut(&mut self) -> &mut [u8] {
+    pub fn payload_mut(&mut self) -> &mut [u8] {
         let start = HEADER_LEN.min(self.input.len());
         &mut self.input[start..]
     }
 
     /// Is the frame that begins here compressed?
-    pub(super) fn is_compressed(&self) -> bool {
+    pub fn is_compressed(&self) -> bool {
         self.input.get(HEADER_LEN - 1) == Some(&1)
     }
 
@@ -157,7 +159,7 @@ mod tests {
     const ASK: &[u8] = &[0x12, 0x51, 0x50, 0x11, 0x53, 0x02];
 
     fn frame(payload: &[u8]) -> Vec<u8> {
-        rpyc::frame::encode(payload)
+        crate::frame::encode(payload)
     }
 
     #[test]
@@ -169,7 +171,7 @@ mod tests {
             let mut frames = 0;
             for chunk in stream.chunks(step) {
                 lane.input.extend_from_slice(chunk);
-                while let Next::Whole(whole) = lane.next().unwrap() {
+                while let Next::Whole(whole) = lane.cut().unwrap() {
                     frames += 1;
                     out.extend_from_slice(&whole.into_bytes());
                 }
@@ -185,9 +187,9 @@ mod tests {
         let stream = [frame(&payload), frame(ASK)].concat();
         let mut lane = Lane::new(1000);
         lane.input.extend_from_slice(&stream[..9]);
-        assert!(matches!(lane.next().unwrap(), Next::More));
+        assert!(matches!(lane.cut().unwrap(), Next::More));
         lane.input.extend_from_slice(&stream[9..700]);
-        let Next::Great { head, length } = lane.next().unwrap() else {
+        let Next::Great { head, length } = lane.cut().unwrap() else {
             panic!()
         };
         assert_eq!((head.seq, length), (0, payload.len()));
@@ -195,7 +197,7 @@ mod tests {
         lane.input.extend_from_slice(&stream[700..]);
         let mut out = Vec::new();
         loop {
-            match lane.next().unwrap() {
+            match lane.cut().unwrap() {
                 Next::Part(part) => out.extend_from_slice(&part),
                 Next::Whole(whole) => out.extend_from_slice(&whole.into_bytes()),
                 Next::More => break,
@@ -214,7 +216,7 @@ mod tests {
         ] {
             let mut lane = Lane::new(100);
             lane.input.extend_from_slice(bytes);
-            assert_eq!(lane.next().unwrap_err(), error);
+            assert_eq!(lane.cut().unwrap_err(), error);
         }
     }
 }
