@@ -1,0 +1,79 @@
+//! Answers, of either side.
+
+use rpyc::conversation::Outcome as Ended;
+use rpyc::message::Raised;
+use rpyc::reverse::{self, Reverse};
+use rpyc::{Answered, Body, Message, Side, Step};
+
+use super::{Fate, Open, State, Stop, breached, encoded};
+use crate::audit::Outcome;
+
+impl State {
+    pub(super) fn answer(
+        &mut self,
+        from: Side,
+        message: &Message<'_>,
+        size: usize,
+    ) -> Result<Fate, Stop> {
+        let now = self.now();
+        let step = self.conversation.see(from, message, size, now);
+        let step = step.map_err(|breach| breached(from, breach))?;
+        let Step::Answered(answered) = step else {
+            return Err(Stop::of(from, "a request that is an answer"));
+        };
+        let open = self.open.remove(&(from.other(), message.seq));
+        if let Some(open) = open {
+            if let (Some(bench), Some(asked)) = (&mut self.bench, &open.asked) {
+                bench.answered(asked, message);
+            }
+            settle(open, &answered, size);
+        }
+        if from == Side::Server
+            && self.reverse == Reverse::Guarded
+            && let Body::Exception(raised) = &message.body
+            && let Some(module) = reverse::instead_of_module(raised)
+            && let Raised::Exception {
+                class,
+                args,
+                attributes,
+                traceback,
+                ..
+            } = *raised
+        {
+            let raised = Raised::Exception {
+                module: &module,
+                class,
+                args,
+                attributes,
+                traceback,
+            };
+            let body = Body::Exception(raised);
+            let family = self.client_family.unwrap_or(message.family);
+            return Ok(Fate::Instead(encoded(&Message {
+                body,
+                family,
+                ..*message
+            })));
+        }
+        Ok(self.forwarded(from, message))
+    }
+}
+
+/// Writes the record of a call that is over, unless it is left out.
+pub(super) fn settle(open: Open, answered: &Answered, size: usize) {
+    let Some(call) = open.call else { return };
+    if answered.is_folded() && open.shadow.is_none() {
+        return call.fold();
+    }
+    let raised = match &answered.outcome {
+        Ended::StopIteration => Some("StopIteration".to_owned()),
+        Ended::Raised(class) => Some(class.clone()),
+        _ => None,
+    };
+    let outcome = match (open.shadow, raised) {
+        (Some(rule), raised) => Outcome::WouldBeDenied(rule, raised),
+        (None, Some(class)) => Outcome::Exception(class),
+        (None, None) => Outcome::Ok,
+    };
+    call.answered(&outcome, size as u64);
+}

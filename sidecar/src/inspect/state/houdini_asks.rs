@@ -1,0 +1,68 @@
+//! What Houdini asks of the script.
+
+use rpyc::conversation::Weight;
+use rpyc::reverse::{self, Reverse};
+use rpyc::{Message, Request, Side, Step};
+
+use super::records::new_call;
+use super::{Fate, Open, Out, State, Stop, breached};
+use crate::audit::{Direction, Outcome};
+use crate::inspect::denial::refuses_houdini;
+
+impl State {
+    pub(super) fn houdini_asks(
+        &mut self,
+        message: &Message<'_>,
+        request: &Request<'_>,
+        size: usize,
+        out: &mut Out,
+    ) -> Result<Fate, Stop> {
+        let now = self.now();
+        let step = self.conversation.see(Side::Server, message, size, now);
+        let step = step.map_err(|breach| breached(Side::Server, breach))?;
+        let Step::Asked(asked) = step else {
+            return Err(Stop::of(Side::Server, "an answer that is a request"));
+        };
+        let weight = asked.weight();
+        let call = new_call(Direction::ToClient, &asked, size);
+        let refused = match self.reverse {
+            Reverse::Guarded => reverse::judge(&self.conversation, request).err(),
+            Reverse::Open => None,
+        };
+        // In a narrow role the script has passed nothing.
+        let refused = refused.or_else(|| {
+            let plumbing = matches!(
+                request,
+                Request::Ping { .. } | Request::Close | Request::Del { .. }
+            );
+            (self.bench.is_some() && !plumbing).then_some("the session has a narrow role")
+        });
+        if let Some(why) = refused {
+            self.conversation.withdraw(Side::Server, message);
+            let mut head = message.head();
+            head.family = self.houdini_family.unwrap_or(head.family);
+            out.to_houdini.extend_from_slice(&refuses_houdini(
+                head,
+                reverse::refused_as(request),
+                why,
+            ));
+            if let Some(slot) = self.slot.take() {
+                let denied = Outcome::Denied("reverse-calls".into());
+                slot.write(call, &denied, std::time::Duration::ZERO, 0);
+            }
+            return Ok(Fate::Drop);
+        }
+        let mut open = Open {
+            call: None,
+            asked: None,
+            shadow: None,
+        };
+        let mut call = (weight != Weight::Housekeeping).then_some(call);
+        if let Some(call) = &mut call {
+            self.put_arguments(Side::Server, message.seq, request, call);
+        }
+        self.begin(&mut open, call);
+        self.open.insert((Side::Server, message.seq), open);
+        Ok(self.forwarded(Side::Server, message))
+    }
+}

@@ -1,0 +1,102 @@
+//! The records of calls.
+
+use jiff::Timestamp;
+use rpyc::{Boxed, Request, Side};
+
+use super::{Open, State};
+use crate::audit::{Argument, Call, Direction, MARKER};
+
+impl State {
+    pub(super) fn begin(&mut self, open: &mut Open, call: Option<Call>) {
+        if let Some(call) = call
+            && let Some(slot) = self.slot.take()
+        {
+            open.call = Some(slot.begin(call));
+        }
+    }
+
+    /// Puts the arguments of a request into its record, and leaves them out of all that
+    /// comes of it where a rule says so.
+    pub(super) fn put_arguments(
+        &mut self,
+        asker: Side,
+        seq: u64,
+        request: &Request<'_>,
+        call: &mut Call,
+    ) {
+        let mut put = |keyword: Option<&str>, value: &Boxed<'_>| {
+            call.arguments.push(Argument {
+                keyword: keyword.map(str::to_owned),
+                value: self.conversation.show(asker, value),
+            });
+        };
+        match request {
+            Request::Call { args, kwargs, .. } | Request::CallAttr { args, kwargs, .. } => {
+                args.iter().for_each(|value| put(None, &value));
+                kwargs
+                    .iter()
+                    .for_each(|(name, value)| put(Some(name), &value));
+            }
+            Request::SetAttr { value, .. } => put(None, value),
+            Request::Cmp { other, .. } => put(None, other),
+            Request::CtxExit { exception, .. } => put(None, exception),
+            _ => return,
+        }
+        if call.arguments.is_empty() {
+            return;
+        }
+        let mut shown = call.clone();
+        self.calls.redactor().redact(
+            &mut shown.expression,
+            &shown.class,
+            &shown.method,
+            &mut shown.arguments,
+        );
+        if shown
+            .arguments
+            .iter()
+            .any(|argument| argument.value.contains(MARKER))
+        {
+            self.conversation.hide_arguments(asker, seq);
+        }
+    }
+}
+
+pub(super) fn direction(asker: Side) -> Direction {
+    match asker {
+        Side::Client => Direction::ToHoudini,
+        Side::Server => Direction::ToClient,
+    }
+}
+
+pub(super) fn new_call(direction: Direction, asked: &rpyc::Asked<'_>, size: usize) -> Call {
+    let callee = asked.callee();
+    let expression = match callee.is_empty() {
+        true => asked.expression(),
+        false => callee,
+    };
+    Call {
+        time: Timestamp::now(),
+        direction,
+        expression: expression.to_owned(),
+        class: asked.class().to_owned(),
+        method: asked.method().to_owned(),
+        arguments: Vec::new(),
+        bytes_up: size as u64,
+        reference: None,
+    }
+}
+
+/// The record of what has no expression of its own.
+pub(super) fn plain_call(direction: Direction, request: &Request<'_>, size: usize) -> Call {
+    Call {
+        time: Timestamp::now(),
+        direction,
+        expression: request.name().to_owned(),
+        class: String::new(),
+        method: request.name().to_owned(),
+        arguments: Vec::new(),
+        bytes_up: size as u64,
+        reference: None,
+    }
+}

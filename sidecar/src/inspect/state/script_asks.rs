@@ -1,0 +1,131 @@
+//! What the script asks of Houdini: judged in a narrow role, forwarded or denied.
+
+use rpyc::conversation::Weight;
+use rpyc::message::Owner;
+use rpyc::{Body, ExceptionClass, Head, Message, Request, Side, Step, none_frame};
+
+use super::records::{new_call, plain_call};
+use super::{Fate, Open, Out, State, Stop, breached, encoded};
+use crate::audit::{Call, Direction, Outcome, reference};
+use crate::rules::Verdict;
+
+impl State {
+    pub(super) fn script_asks(
+        &mut self,
+        message: &Message<'_>,
+        request: &Request<'_>,
+        size: usize,
+        out: &mut Out,
+    ) -> Result<Fate, Stop> {
+        let judged = self.bench.as_mut().map(|bench| bench.judge(request));
+        let now = self.now();
+        let step = self.conversation.see(Side::Client, message, size, now);
+        let step = step.map_err(|breach| breached(Side::Client, breach))?;
+        let Step::Asked(asked) = step else {
+            return Err(Stop::of(Side::Client, "an answer that is a request"));
+        };
+        let last_drop = asked.drops().filter(|drops| drops.last);
+        let unknown = asked.unknown() > 0;
+        let weight = asked.weight();
+        let mut call =
+            (weight != Weight::Housekeeping).then(|| new_call(Direction::ToHoudini, &asked, size));
+        if let Some(call) = &mut call {
+            self.put_arguments(Side::Client, message.seq, request, call);
+        }
+        let mut open = Open {
+            call: None,
+            asked: None,
+            shadow: None,
+        };
+        if let Some(judged) = judged {
+            if let Verdict::Deny { rule, why } = &judged.verdict {
+                let class = match judged.raised_as {
+                    "AttributeError" => ExceptionClass::AttributeError,
+                    _ => ExceptionClass::PermissionError,
+                };
+                let call = call.unwrap_or_else(|| plain_call(Direction::ToHoudini, request, size));
+                self.deny(message, call, class, rule, why, out);
+                return Ok(Fate::Drop);
+            }
+            if unknown {
+                let call = call.unwrap_or_else(|| plain_call(Direction::ToHoudini, request, size));
+                let why = "it names an object that Houdini has not given to this session";
+                let class = ExceptionClass::PermissionError;
+                self.deny(message, call, class, "floor/unknown", why, out);
+                return Ok(Fate::Drop);
+            }
+            // The id could mean another object by the time an open request is looked at.
+            if last_drop.is_some_and(|drops| drops.open_requests > 0) {
+                self.conversation.withdraw(Side::Client, message);
+                out.to_client
+                    .extend_from_slice(&none_frame(self.client_head(message)));
+                return Ok(Fate::Drop);
+            }
+            if let Verdict::WouldDeny { rule, .. } = &judged.verdict {
+                open.shadow = Some(rule.to_string());
+            }
+            open.asked = Some(judged.asked);
+            if last_drop.is_some()
+                && let (Some(bench), Some(target)) = (&mut self.bench, request.target())
+            {
+                bench.dropped(&target);
+            }
+        }
+        self.begin(&mut open, call);
+        self.open.insert((Side::Client, message.seq), open);
+        Ok(self.forwarded(Side::Client, message))
+    }
+
+    fn client_head(&self, message: &Message<'_>) -> Head {
+        let head = message.head();
+        Head {
+            family: self.client_family.unwrap_or(head.family),
+            ..head
+        }
+    }
+
+    /// Tells the script, writes it down, and releases what the request passed by reference.
+    fn deny(
+        &mut self,
+        message: &Message<'_>,
+        call: Call,
+        class: ExceptionClass,
+        rule: &str,
+        why: &str,
+        out: &mut Out,
+    ) {
+        self.conversation.withdraw(Side::Client, message);
+        let reference = reference();
+        let head = self.client_head(message);
+        let frame = self.who.denies(head, class, why, rule, &reference);
+        self.write_denied(call, rule, reference);
+        if message.threads.is_none() {
+            let family = head.family;
+            message.references(|owner, id| {
+                if owner == Owner::Sender {
+                    self.next_own += 1;
+                    self.own.insert(self.next_own);
+                    let release = Message {
+                        seq: self.next_own,
+                        family,
+                        threads: None,
+                        body: Body::Request(Request::Del {
+                            target: id,
+                            count: 1,
+                        }),
+                    };
+                    out.to_client.extend_from_slice(&encoded(&release));
+                }
+            });
+        }
+        out.to_client.extend_from_slice(&frame);
+    }
+
+    pub(super) fn write_denied(&mut self, mut call: Call, rule: &str, reference: String) {
+        call.reference = Some(reference);
+        if let Some(slot) = self.slot.take() {
+            let denied = Outcome::Denied(rule.into());
+            slot.write(call, &denied, std::time::Duration::ZERO, 0);
+        }
+    }
+}
