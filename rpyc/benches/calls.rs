@@ -14,9 +14,7 @@ mod support;
 use divan::{Bencher, black_box};
 use hrpyc_rpyc::brine::{Limits, Value};
 use hrpyc_rpyc::conversation::{Limits as Room, SEQ_MAX};
-use hrpyc_rpyc::{
-    Body, Boxed, Conversation, FrameReader, Inflater, Message, ObjectId, Piece, Request, Side, Step,
-};
+use hrpyc_rpyc::{Body, Boxed, Conversation, Message, ObjectId, Request, Side, Step};
 
 use support::Sender;
 
@@ -41,7 +39,7 @@ fn session(name: &str) -> Vec<(Side, Vec<u8>)> {
 /// The first message of the client for which `wanted` holds, without its frame.
 fn payload(wanted: impl Fn(&Request<'_>) -> bool) -> Vec<u8> {
     let frames = session("4.1.0").into_iter();
-    let mut payloads = frames.map(|(_, frame)| frame[5..frame.len() - 1].to_vec());
+    let mut payloads = frames.map(|(_, frame)| support::payload(&frame));
     let is_wanted = |payload: &Vec<u8>| {
         let message = Message::read(payload, Limits::NARROW);
         matches!(message, Ok(Message { body: Body::Request(request), .. }) if wanted(&request))
@@ -100,13 +98,8 @@ impl Line {
     fn new() -> Self {
         let mut conversation = Conversation::new(Room::NARROW);
         let (mut messages, mut said) = (Vec::new(), 0);
-        let mut inflater = Inflater::new(1 << 20);
         for (from, frame) in session("4.1.0") {
-            let mut reader = FrameReader::new(1 << 20);
-            let Ok(Some(Piece::Frame(frame))) = reader.next(&mut &frame[..]) else {
-                panic!("it was recorded")
-            };
-            let payload = inflater.payload(&frame).unwrap().to_vec();
+            let payload = support::payload(&frame);
             let message = Message::read(&payload, Limits::NARROW).unwrap();
             let asks_node = matches!(
                 message.body,

@@ -3,6 +3,10 @@
 use crate::brine::{self, Reader, Unread};
 use crate::family::Family;
 
+mod prefix;
+
+pub(crate) use prefix::Prefix;
+
 /// `HANDLE_PING` (`core/consts.py`).
 pub const PING: u8 = 1;
 /// `HANDLE_CLOSE` (`core/consts.py`).
@@ -15,7 +19,7 @@ const REPLY: u8 = 2;
 const EXCEPTION: u8 = 3;
 
 /// The longest head: thread ids, the kind, a sequence number of 20 digits, the handler.
-pub(crate) const LONGEST: usize = 16 + 2 + (2 + 20) + 2;
+const LONGEST: usize = 16 + 2 + (2 + 20) + 2;
 
 /// The beginning of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::reader::{Frame, FrameError};
+use crate::frame::{Frame, FrameError};
 
 /// Room that is kept between frames.
 const ROOM_KEPT: usize = 64 * 1024;

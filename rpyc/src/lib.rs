@@ -6,19 +6,19 @@
 //!   [`Observer`] for each direction, [`Pending`] for what waits for an answer, a
 //!   [`Refuser`] or an [`exception_frame`] to answer in a server's place, [`sniff()`] and
 //!   [`Probe`] to tell rpyc from other protocols.
-//! - **Everything**, for one who judges and records: a [`FrameReader`] and an [`Inflater`] for
-//!   each direction give payloads, [`Message::read`] understands them, and one
-//!   [`Conversation`] for the connection says what each call is.
+//! - **Everything**, for one who judges and records: a [`Lane`] and an [`Inflater`] for each
+//!   direction give payloads, [`Message::read`] understands them, and one [`Conversation`]
+//!   for the connection says what each call is.
 //!
 //! ```
 //! use hrpyc_rpyc::brine::Limits;
 //! use hrpyc_rpyc::conversation::Limits as Room;
-//! use hrpyc_rpyc::{Conversation, FrameReader, Inflater, Message, Piece, Side, Step};
+//! use hrpyc_rpyc::{Conversation, Inflater, Lane, Message, Next, Side, Step};
 //!
 //! /// One direction of a connection.
 //! struct Half {
 //!     from: Side,
-//!     frames: FrameReader,
+//!     lane: Lane,
 //!     inflater: Inflater,
 //! }
 //!
@@ -26,19 +26,26 @@
 //! fn follow(
 //!     half: &mut Half,
 //!     conversation: &mut Conversation,
-//!     mut bytes: &[u8],
+//!     bytes: &[u8],
 //!     now: u64,
 //! ) -> Result<Vec<String>, Box<dyn std::error::Error>> {
 //!     let mut done = Vec::new();
-//!     while let Some(piece) = half.frames.next(&mut bytes)? {
-//!         let step = match piece {
-//!             Piece::Frame(frame) => {
+//!     half.lane.input.extend_from_slice(bytes);
+//!     loop {
+//!         let step = match half.lane.cut()? {
+//!             Next::More => return Ok(done),
+//!             Next::Whole(whole) => {
+//!                 let frame = whole.frame();
 //!                 let payload = half.inflater.payload(&frame)?;
 //!                 let message = Message::read(payload, Limits::WIDE)?;
 //!                 conversation.see(half.from, &message, frame.wire_len(), now)?
 //!             }
-//!             // Only from `FrameReader::passing_bigger`.
-//!             Piece::Big { head, length } => conversation.see_head(half.from, head, length, now)?,
+//!             // Too great to be taken whole: it goes by, and its head is all that is known.
+//!             Next::Great { head, length } => {
+//!                 half.lane.pass(length);
+//!                 conversation.see_head(half.from, head, length, now)?
+//!             }
+//!             Next::Part(_) => continue,
 //!         };
 //!         match step {
 //!             // Here a request is judged, before it is sent on: `asked` has its class,
@@ -51,12 +58,11 @@
 //!             Step::Answered(call) => done.push(call.expression),
 //!         }
 //!     }
-//!     Ok(done)
 //! }
 //!
 //! let half = |from| Half {
 //!     from,
-//!     frames: FrameReader::new(1 << 20),
+//!     lane: Lane::new(1 << 20),
 //!     inflater: Inflater::new(1 << 20),
 //! };
 //! let (mut client, mut server) = (half(Side::Client), half(Side::Server));
@@ -97,7 +103,6 @@ pub mod message;
 pub mod observer;
 pub mod pending;
 pub mod probe;
-pub mod reader;
 pub mod reverse;
 pub mod sniff;
 
@@ -108,6 +113,7 @@ pub use answering::{Answer, Refuser, none_frame};
 pub use conversation::{Answered, Asked, Conversation, Side, Step};
 pub use exception::{ExceptionClass, exception_frame};
 pub use family::Family;
+pub use frame::{Frame, FrameError};
 pub use head::{Head, Kind, Threads};
 pub use inflate::Inflater;
 pub use lane::{Lane, Next, WholeFrame};
@@ -115,7 +121,6 @@ pub use message::{Body, Boxed, Malformed, Message, ObjectId, Request};
 pub use observer::Observer;
 pub use pending::Pending;
 pub use probe::{Probe, Verdict};
-pub use reader::{Frame, FrameError, FrameReader, Piece};
 pub use sniff::{Sniff, sniff};
 
 /// The bytes are not rpyc, or not any more: nothing after them can be understood.

@@ -7,11 +7,9 @@ mod support;
 use hrpyc_rpyc::brine::Limits;
 use hrpyc_rpyc::conversation::{Answered, Limits as Room, Outcome, Weight};
 use hrpyc_rpyc::dialect;
-use hrpyc_rpyc::{Body, Conversation, Family, FrameReader, Inflater, Message, Piece, Side, Step};
+use hrpyc_rpyc::{Body, Conversation, Family, Message, Side, Step};
 
 use support::{Capture, Sender};
-
-const CAP: usize = 1 << 20;
 
 fn captures() -> Vec<Capture> {
     support::captures(env!("CARGO_MANIFEST_DIR"))
@@ -19,18 +17,9 @@ fn captures() -> Vec<Capture> {
 
 /// The payload of each frame, in order.
 fn payloads(frames: &[(Sender, Vec<u8>)]) -> Vec<(Sender, Vec<u8>)> {
-    let mut inflater = Inflater::new(CAP);
+    let frames = frames.iter();
     frames
-        .iter()
-        .map(|(sender, bytes)| {
-            let mut reader = FrameReader::new(CAP);
-            let mut input = &bytes[..];
-            let Ok(Some(Piece::Frame(frame))) = reader.next(&mut input) else {
-                panic!("{bytes:?}")
-            };
-            assert!(input.is_empty());
-            (*sender, inflater.payload(&frame).unwrap().to_vec())
-        })
+        .map(|(sender, frame)| (*sender, support::payload(frame)))
         .collect()
 }
 

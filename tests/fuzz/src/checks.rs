@@ -2,8 +2,9 @@
 
 use hrpyc_rpyc::brine::{self, Int, Limits, Plain, Value};
 use hrpyc_rpyc::conversation::{Limits as Room, Outcome};
+use hrpyc_rpyc::frame::HEADER_LEN;
 use hrpyc_rpyc::{
-    Conversation, Family, FrameError, FrameReader, Inflater, Message, Observer, Piece, Side, Step,
+    Conversation, Family, FrameError, Head, Inflater, Lane, Message, Next, Observer, Side, Step,
     dialect,
 };
 
@@ -20,16 +21,35 @@ const ROOM: Room = Room {
 /// What a name, the arguments and all between them may come to, in bytes.
 const EXPRESSION_MAX: usize = 1200;
 
-/// A stream of frames: however it is cut it is the same, nothing is held beyond the cap, and
-/// where whole frames are read the observer sees the same heads.
+/// A stream of frames: however it comes in pieces it is the same, all of it goes on, nothing
+/// is held beyond what one frame may take, and an observer sees the same heads.
 pub fn frame(input: &[u8]) {
-    let whole = frames(input, input.len().max(1));
-    for size in [1, 7, 64] {
-        assert_eq!(frames(input, size), whole);
+    for most in [16, CAP] {
+        let whole = frames(input, most, &[input.len().max(1)]);
+        for sizes in [&[1][..], &[7], &[64]] {
+            assert_eq!(frames(input, most, sizes), whole);
+        }
+        // Any segmentation: the input says it.
+        let sizes: Vec<_> = input.iter().map(|byte| usize::from(*byte) + 1).collect();
+        assert_eq!(frames(input, most, &sizes), whole);
+
+        let mut heads = Vec::new();
+        Observer::new().observe(input, |head| heads.push(head));
+        let mut found = whole.0.iter().map_while(Found::head).peekable();
+        let first = found.peek().copied();
+        let same = |head: &Head| {
+            first.is_some_and(|first| {
+                (first.family, first.threads.is_some()) == (head.family, head.threads.is_some())
+            })
+        };
+        let expected: Vec<_> = found.take_while(same).collect();
+        assert!(heads.starts_with(&expected));
     }
-    let (bodies, _) = whole;
     let mut inflater = Inflater::new(CAP);
-    for (compressed, body) in bodies {
+    for found in frames(input, CAP, &[input.len().max(1)]).0 {
+        let Found::Whole { compressed, body } = found else {
+            continue;
+        };
         let frame = hrpyc_rpyc::Frame {
             compressed,
             body: &body,
@@ -51,27 +71,64 @@ pub fn frame(input: &[u8]) {
     }
 }
 
-type Frames = (Vec<(bool, Vec<u8>)>, Result<bool, FrameError>);
+/// What a lane gave.
+#[derive(Debug, PartialEq)]
+enum Found {
+    Whole { compressed: bool, body: Vec<u8> },
+    Great { head: Head, length: usize },
+}
 
-fn frames(input: &[u8], size: usize) -> Frames {
-    let mut reader = FrameReader::new(CAP);
-    let mut found = Vec::new();
-    for mut piece in input.chunks(size) {
+impl Found {
+    fn head(&self) -> Option<Head> {
+        match self {
+            Self::Whole { compressed, body } => hrpyc_rpyc::Frame {
+                compressed: *compressed,
+                body,
+            }
+            .head(),
+            Self::Great { head, .. } => Some(*head),
+        }
+    }
+}
+
+/// What the input holds when it comes in pieces of these sizes, again and again, and whether
+/// it ends between two frames. Great frames are let pass.
+fn frames(input: &[u8], most: usize, sizes: &[usize]) -> (Vec<Found>, Result<bool, FrameError>) {
+    let mut lane = Lane::new(most);
+    let (mut found, mut out) = (Vec::new(), Vec::new());
+    let mut sizes = sizes.iter().cycle();
+    let mut rest = input;
+    while let Some(size) = sizes.next().filter(|_| !rest.is_empty()) {
+        let (piece, after) = rest.split_at(rest.len().min(*size));
+        rest = after;
+        lane.input.extend_from_slice(piece);
         loop {
-            match reader.next(&mut piece) {
-                Ok(Some(Piece::Frame(frame))) => {
-                    assert!(frame.wire_len() <= CAP + 6);
-                    found.push((frame.compressed, frame.body.to_vec()));
+            match lane.cut() {
+                Ok(Next::Whole(whole)) => {
+                    let frame = whole.frame();
+                    assert!(frame.body.len() <= most);
+                    found.push(Found::Whole {
+                        compressed: frame.compressed,
+                        body: frame.body.to_vec(),
+                    });
+                    out.extend_from_slice(&whole.into_bytes());
                 }
-                Ok(Some(Piece::Big { .. })) => panic!("none is let pass"),
-                Ok(None) => break,
+                Ok(Next::Great { head, length }) => {
+                    assert!(length > most);
+                    found.push(Found::Great { head, length });
+                    lane.pass(length);
+                }
+                Ok(Next::Part(part)) => out.extend_from_slice(&part),
+                Ok(Next::More) => break,
                 Err(error) => return (found, Err(error)),
             }
         }
-        assert!(reader.held() <= CAP + 6);
+        // A head shows within a kilobyte.
+        assert!(lane.input.len() <= HEADER_LEN + most.max(1024));
     }
-    let end = reader.at_boundary();
-    (found, Ok(end))
+    out.extend_from_slice(&lane.input);
+    assert_eq!(out, input);
+    (found, Ok(lane.at_boundary()))
 }
 
 /// Bytes that are taken for brine are written back as they were.
