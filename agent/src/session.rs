@@ -44,7 +44,10 @@ where
     };
     match stop.run_until_cancelled(relay.run()).await {
         None => relay.leave().await,
-        Some(End::Client) => tracing::info!(session, "session closed by the client"),
+        Some(End::Client) => {
+            tracing::info!(session, "session closed by the client");
+            relay.leave().await;
+        }
         Some(End::Tunnel(result)) => {
             let clean = result.is_ok();
             match result {

@@ -3,6 +3,7 @@
 import hashlib
 import queue
 import socket
+import struct
 import time
 
 import pytest
@@ -123,3 +124,18 @@ def test_a_dead_client_leaves_nothing_behind(machine, site):
         closed = harness.until("the second end", lambda: site.audit("closed")[1:])[0]
         assert closed["reason"] == "client-closed"
         site.assert_each_session_has_its_end()
+
+
+def test_a_client_that_resets_its_connection_has_closed_it(machine, site):
+    """As a script does that dies with something unread: the guard does not take it for lost."""
+    with machine.server("4.1.0") as server:
+        site.start_guard("127.0.0.1:%d" % server.port)
+        agent = site.bring_in("alice")
+        with socket.create_connection(("127.0.0.1", agent.port)) as client:
+            client.settimeout(harness.DEADLINE)
+            client.sendall(harness.ping(b"here" * 100))
+            assert client.recv(1), "the session is open"
+            # With linger 0 the kernel resets.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert site.wait_for_record("closed")["reason"] == "client-closed"
+        agent.line("session closed by the client", "err")
