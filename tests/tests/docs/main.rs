@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod command;
+mod dependencies;
 mod page;
 mod settings;
 mod shell;
