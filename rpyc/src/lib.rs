@@ -100,6 +100,8 @@ pub mod probe;
 pub mod reader;
 pub mod reverse;
 pub mod sniff;
+pub mod transcode;
+pub mod unpack;
 
 #[cfg(test)]
 mod captures;
@@ -117,6 +119,8 @@ pub use pending::Pending;
 pub use probe::{Probe, Verdict};
 pub use reader::{Frame, FrameError, FrameReader, Piece};
 pub use sniff::{Sniff, sniff};
+pub use transcode::Transcoder;
+pub use unpack::{Unpacked, Unpacker};
 
 /// The bytes are not rpyc, or not any more: nothing after them can be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
