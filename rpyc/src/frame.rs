@@ -20,7 +20,7 @@ pub const FLUSH: u8 = b'\n';
 /// Payloads longer than this are compressed: `Channel.COMPRESSION_THRESHOLD`.
 pub const COMPRESSION_THRESHOLD: usize = 3000;
 
-const COMPRESSION_LEVEL: u32 = 1;
+pub(crate) const COMPRESSION_LEVEL: u32 = 1;
 
 /// One frame, as it came.
 #[derive(Clone, Copy, PartialEq, Eq)]

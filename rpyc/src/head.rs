@@ -19,7 +19,7 @@ const REPLY: u8 = 2;
 const EXCEPTION: u8 = 3;
 
 /// The longest head: thread ids, the kind, a sequence number of 20 digits, the handler.
-const LONGEST: usize = 16 + 2 + (2 + 20) + 2;
+pub(crate) const LONGEST: usize = 16 + 2 + (2 + 20) + 2;
 
 /// The beginning of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -105,6 +105,8 @@ pub mod pending;
 pub mod probe;
 pub mod reverse;
 pub mod sniff;
+pub mod transcode;
+pub mod unpack;
 
 #[cfg(test)]
 mod captures;
@@ -122,6 +124,8 @@ pub use observer::Observer;
 pub use pending::Pending;
 pub use probe::{Probe, Verdict};
 pub use sniff::{Sniff, sniff};
+pub use transcode::Transcoder;
+pub use unpack::{Unpacked, Unpacker};
 
 /// The bytes are not rpyc, or not any more: nothing after them can be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

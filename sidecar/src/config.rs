@@ -5,6 +5,7 @@
 mod audit;
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -88,6 +89,9 @@ pub struct Limits {
     pub peer_timeout: Duration,
     /// How far clocks may be apart when a token's dates are looked at.
     pub clock_skew: Duration,
+    /// A message between two families of rpyc that takes more than a mebibyte on its way is
+    /// held while it is translated. One that has more bytes than this ends its session.
+    pub translated_bytes: usize,
 }
 
 /// Why there is no configuration.
@@ -196,6 +200,7 @@ struct RawLimits {
     idle_timeout: Option<RawDuration>,
     peer_timeout: Option<RawDuration>,
     clock_skew: Option<RawDuration>,
+    translated_bytes: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -393,6 +398,9 @@ fn within(
     }
 }
 
+/// What is taken whole anyway must be translated too, and rpyc writes lengths in 32 bits.
+const TRANSLATED: RangeInclusive<usize> = 16 << 20..=2 << 30;
+
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -449,6 +457,19 @@ fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
             Duration::ZERO,
             10 * MINUTE,
         )?,
+        translated_bytes: match raw.translated_bytes.unwrap_or(256 << 20) {
+            bytes if TRANSLATED.contains(&bytes) => bytes,
+            bytes => {
+                return Err(ConfigError::Value {
+                    setting: "limits.translated_bytes",
+                    problem: format!(
+                        "{bytes} is out of bounds: from {} to {} makes sense",
+                        TRANSLATED.start(),
+                        TRANSLATED.end()
+                    ),
+                });
+            }
+        },
     })
 }
 

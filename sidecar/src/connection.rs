@@ -101,7 +101,9 @@ async fn relay(
         contact: permit.role().contact().map(str::to_owned),
     };
     let rules = permit.rules().clone();
-    let mut inspector = Inspector::new(who, permit.role(), rules, record.calls(), known);
+    let translated = guard.config().limits.translated_bytes;
+    let mut inspector =
+        Inspector::new(who, permit.role(), rules, record.calls(), known, translated);
     let ended = permit.registration().ended();
     let client = session.stream();
     let traffic = &mut record.traffic;

@@ -37,6 +37,9 @@ def numbers(n):
 def digest(data):
     return hashlib.sha256(data).hexdigest()
 
+def fetched(give):
+    return digest(give())
+
 class Box(object):
     'Holds a value.'
     made = 0
@@ -428,8 +431,14 @@ def large(conn):
 
 @stop
 def great(conn):
-    """Bytes of megabytes."""
-    return {"bytes": there_and_back(conn, (1 << 20,))}
+    """Bytes of megabytes, also such as take little room on the way, asked for by either side."""
+    data = noise(1 << 20)
+    return {
+        "bytes": there_and_back(conn, (1 << 20,)),
+        "even": [conn.builtins.len(b"houdini!" * (20 << 17)),
+                 len(conn.eval("b'houdini!' * (20 << 17)"))],
+        "fetched": conn.namespace["fetched"](lambda: data) == hashlib.sha256(data).hexdigest(),
+    }
 
 
 @stop

@@ -19,6 +19,8 @@ use crate::relay::{End, Over, Traffic, until_over};
 const CHUNK: usize = 64 * 1024;
 /// While so much waits to be written to a side, nothing more is taken for it.
 const ENOUGH: usize = 256 * 1024;
+/// While so much of one side waits to be gone through, nothing more is taken from it.
+const UNREAD: usize = WHOLE + CHUNK;
 
 type Reserve = Pin<Box<dyn Future<Output = Result<Slot, Full>> + Send>>;
 
@@ -42,6 +44,7 @@ where
         down: Way::default(),
         out: Out::default(),
         reserve: None,
+        turn_over: false,
         first: None,
         stop: None,
     };
@@ -63,6 +66,8 @@ struct Flow {
     down: Way,
     out: Out,
     reserve: Option<Reserve>,
+    /// There is more to do, once other sessions have had their turn.
+    turn_over: bool,
     /// What happened first; it names the end of the session.
     first: Option<End>,
     stop: Option<Stop>,
@@ -136,7 +141,7 @@ impl Flow {
             }
             let room = |out: &Out| out.to_client.len() < ENOUGH && out.to_houdini.len() < ENOUGH;
             if room(&self.out) {
-                match self.down.read(cx, houdini) {
+                match self.down.read(cx, houdini, &mut traffic.taken) {
                     Poll::Ready(Ok(())) => moved = true,
                     Poll::Ready(Err(_)) => {
                         self.first.get_or_insert(End::UpstreamLost);
@@ -147,7 +152,7 @@ impl Flow {
                 if self.down.source_ended {
                     self.first.get_or_insert(End::UpstreamClosed);
                 }
-                match self.up.read(cx, client) {
+                match self.up.read(cx, client, &mut traffic.taken) {
                     Poll::Ready(Ok(())) => moved = true,
                     Poll::Ready(Err(_)) => {
                         self.first.get_or_insert(End::ClientLost);
@@ -158,6 +163,10 @@ impl Flow {
                 if self.up.source_ended {
                     self.first.get_or_insert(End::ClientClosed);
                 }
+            }
+            if std::mem::take(&mut self.turn_over) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if !moved {
                 return Poll::Pending;
@@ -183,6 +192,10 @@ impl Flow {
         loop {
             match inspector.pump(from, &mut way.lane, &mut self.out)? {
                 Want::Bytes => break,
+                Want::Turn => {
+                    self.turn_over = true;
+                    return Ok(true);
+                }
                 Want::Slot => {
                     let reserve = self.reserve.get_or_insert_with(|| {
                         let calls = inspector.calls();
@@ -215,11 +228,16 @@ impl Flow {
 
 impl Way {
     /// Ready when something came, or the end.
-    fn read<S>(&mut self, cx: &mut Context<'_>, source: &mut S) -> Poll<std::io::Result<()>>
+    fn read<S>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut S,
+        taken: &mut u64,
+    ) -> Poll<std::io::Result<()>>
     where
         S: AsyncRead + Unpin,
     {
-        if self.source_ended {
+        if self.source_ended || self.lane.input.len() >= UNREAD {
             return Poll::Pending;
         }
         let input = &mut self.lane.input;
@@ -229,7 +247,10 @@ impl Way {
                 self.source_ended = true;
                 Poll::Ready(Ok(()))
             }
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(count)) => {
+                *taken += count as u64;
+                Poll::Ready(Ok(()))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
                 if input.is_empty() {

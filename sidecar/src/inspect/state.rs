@@ -10,18 +10,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rpyc::conversation::{Breach, Limits, SEQ_MAX};
 use rpyc::reverse::Reverse;
 use rpyc::{
     Body, Conversation, Family, FrameError, Head, Inflater, Lane, Malformed, Message, Next, Side,
-    WholeFrame, brine, frame,
+    WholeFrame, brine, dialect, frame,
 };
 use wire::Code;
 
 use super::narrow::{self, Bench};
 use crate::audit::{OpenCall, SessionCalls, Slot};
 use crate::rules::{Live, Role};
+use great::{Great, Onward, Stepped, Translation};
 
 pub use super::denial::Who;
 
@@ -96,6 +97,8 @@ pub(super) enum Want {
     Bytes,
     /// Room for the record of a call.
     Slot,
+    /// Another turn, when others have had theirs.
+    Turn,
 }
 
 /// One session, inspected.
@@ -103,8 +106,10 @@ pub(super) enum Want {
 pub struct Inspector {
     from_client: Inflater,
     from_houdini: Inflater,
-    /// Parts of a great frame that was denied are dropped: of the client, of Houdini.
-    discarding: [bool; 2],
+    /// What becomes of a great message that is coming: of the client's, of Houdini's.
+    great: [Great; 2],
+    /// Greater messages are not translated, in bytes, inflated.
+    translated: usize,
     state: State,
 }
 
@@ -147,19 +152,22 @@ enum Fate {
 }
 
 impl Inspector {
-    /// For a session in a role. `houdini` is the family that Houdini is known to speak.
+    /// For a session in a role. `houdini` is the family that Houdini is known to speak,
+    /// `translated` how many bytes a message may have that is translated to another family.
     pub fn new(
         who: Who,
         role: &Role,
         rules: Arc<Live>,
         calls: SessionCalls,
         houdini: Option<Family>,
+        translated: usize,
     ) -> Self {
         let narrow = !role.is_full();
         Self {
             from_client: Inflater::new(INFLATED),
             from_houdini: Inflater::new(INFLATED),
-            discarding: [false; 2],
+            great: [Great::Passes, Great::Passes],
+            translated,
             state: State {
                 who,
                 conversation: Conversation::new(match narrow {
@@ -211,24 +219,47 @@ impl Inspector {
     ) -> Result<Want, Stop> {
         let stop = |error: FrameError| Stop::of(from, error);
         loop {
+            if let Great::Translated(translation) = &mut self.great[from as usize] {
+                match translation.step()? {
+                    Stepped::Again => return Ok(Want::Turn),
+                    Stepped::More => {}
+                    Stepped::Done(frame) => {
+                        out.pass(from.other(), Bytes::from(frame).into());
+                        self.great[from as usize] = Great::Passes;
+                    }
+                }
+            }
             if self.state.slot.is_none() && !lane.is_empty() {
                 return Ok(Want::Slot);
             }
             match lane.cut().map_err(stop)? {
                 Next::More => return Ok(Want::Bytes),
-                Next::Part(bytes) => {
-                    if !self.discarding[from as usize] {
-                        out.pass(from.other(), bytes);
-                    }
-                }
+                Next::Part(bytes) => match &mut self.great[from as usize] {
+                    Great::Passes => out.pass(from.other(), bytes),
+                    Great::Dropped => {}
+                    Great::Translated(translation) => translation.give(bytes),
+                },
                 Next::Great { head, length } => {
-                    let passes = self.state.great(from, head, length, lane, out)?;
-                    self.discarding[from as usize] = !passes;
+                    self.great[from as usize] = match self.state.great(from, head, length, out)? {
+                        Onward::No => Great::Dropped,
+                        Onward::AsItIs => Great::Passes,
+                        Onward::In(to) if lane.is_compressed() => self.translate(from, length, to),
+                        Onward::In(to) => {
+                            dialect::rewrite(lane.payload_mut(), to)
+                                .map_err(|_| stop(FrameError::NoHead))?;
+                            Great::Passes
+                        }
+                    };
                     lane.pass(length);
                 }
                 Next::Whole(whole) => self.whole(from, whole, out)?,
             }
         }
+    }
+
+    fn translate(&self, from: Side, length: usize, to: Family) -> Great {
+        let translation = Translation::new(from, length, to, self.translated);
+        Great::Translated(Box::new(translation))
     }
 
     fn whole(&mut self, from: Side, whole: WholeFrame, out: &mut Out) -> Result<(), Stop> {
@@ -240,14 +271,9 @@ impl Inspector {
         let size = view.wire_len();
         let payload = match inflater.payload(&view) {
             Ok(payload) => payload,
-            // Under a full role nothing is too great; only its head is looked at.
-            Err(FrameError::Bomb | FrameError::TooBig(_)) if self.state.bench.is_none() => {
-                let head = view
-                    .head()
-                    .ok_or_else(|| Stop::of(from, FrameError::NoHead))?;
-                self.state.unread(from, head, size)?;
-                out.pass(from.other(), whole.into_bytes());
-                return Ok(());
+            // Small as it travels, great inflated. In a narrow role no honest client asks so.
+            Err(FrameError::Bomb) if self.state.bench.is_none() || from == Side::Server => {
+                return self.inflates_far(from, whole, out);
             }
             Err(error) => return Err(Stop::of(from, error)),
         };
@@ -257,6 +283,25 @@ impl Inspector {
             Fate::Pass => out.pass(from.other(), whole.into_bytes()),
             Fate::Instead(bytes) => out.to(from.other()).extend_from_slice(&bytes),
             Fate::Drop => {}
+        }
+        Ok(())
+    }
+
+    /// A frame that is taken whole and holds a great message.
+    fn inflates_far(&mut self, from: Side, whole: WholeFrame, out: &mut Out) -> Result<(), Stop> {
+        let frame = whole.frame();
+        let head = frame
+            .head()
+            .ok_or_else(|| Stop::of(from, FrameError::NoHead))?;
+        let length = frame.body.len();
+        match self.state.great(from, head, length, out)? {
+            Onward::No => {}
+            Onward::AsItIs => out.pass(from.other(), whole.into_bytes()),
+            Onward::In(to) => {
+                let mut translation = Translation::new(from, length, to, self.translated);
+                translation.give(whole.into_bytes());
+                self.great[from as usize] = Great::Translated(Box::new(translation));
+            }
         }
         Ok(())
     }

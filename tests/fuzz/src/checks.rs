@@ -5,7 +5,7 @@ use hrpyc_rpyc::conversation::{Limits as Room, Outcome};
 use hrpyc_rpyc::frame::HEADER_LEN;
 use hrpyc_rpyc::{
     Conversation, Family, FrameError, Head, Inflater, Lane, Message, Next, Observer, Side, Step,
-    dialect,
+    Transcoder, Unpacked, Unpacker, dialect,
 };
 
 /// The largest frame, and the largest payload.
@@ -22,7 +22,8 @@ const ROOM: Room = Room {
 const EXPRESSION_MAX: usize = 1200;
 
 /// A stream of frames: however it comes in pieces it is the same, all of it goes on, nothing
-/// is held beyond what one frame may take, and an observer sees the same heads.
+/// is held beyond what one frame may take, and an observer sees the same heads. A frame that
+/// is unpacked piece by piece holds what it holds, in the other family too.
 pub fn frame(input: &[u8]) {
     for most in [16, CAP] {
         let whole = frames(input, most, &[input.len().max(1)]);
@@ -54,10 +55,19 @@ pub fn frame(input: &[u8]) {
             compressed,
             body: &body,
         };
-        let Ok(payload) = inflater.payload(&frame).map(<[u8]>::to_vec) else {
+        let inflated = inflater.payload(&frame).map(<[u8]>::to_vec);
+        for size in [1, 7, body.len() + 6] {
+            match (&inflated, unpacked(&frame, size)) {
+                (Ok(payload), Ok(unpacked)) => assert_eq!(payload, &unpacked),
+                (Err(_), Err(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        let Ok(payload) = inflated else {
             continue;
         };
         assert!(payload.len() <= CAP);
+        transcoded(&payload);
         let head = frame.head();
         if Message::read(&payload, Limits::NARROW).is_ok() {
             assert!(head.is_some());
@@ -67,6 +77,53 @@ pub fn frame(input: &[u8]) {
         Observer::new().observe(&again, |head| heads.push(head));
         if Message::read(&payload, Limits::NARROW).is_ok() {
             assert_eq!(heads, Vec::from_iter(head));
+        }
+    }
+}
+
+fn unpacked(frame: &hrpyc_rpyc::Frame<'_>, size: usize) -> Result<Vec<u8>, FrameError> {
+    let length = frame.body.len();
+    let header = [
+        &(length as u32).to_be_bytes()[..],
+        &[u8::from(frame.compressed)],
+    ]
+    .concat();
+    let bytes = [&header, frame.body, b"\n"].concat();
+    let mut unpacker = Unpacker::new(length, frame.compressed, CAP);
+    let mut payload = Vec::new();
+    for mut piece in bytes.chunks(size) {
+        loop {
+            match unpacker.step(&mut piece)? {
+                Unpacked::Piece(piece) => payload.extend_from_slice(piece),
+                Unpacked::More => break,
+                Unpacked::End => return Ok(payload),
+            }
+        }
+    }
+    panic!("the frame was whole")
+}
+
+/// What goes through a transcoder is what a rewritten payload is.
+fn transcoded(payload: &[u8]) {
+    for to in [Family::Classic, Family::Six] {
+        let mut rewritten = payload.to_vec();
+        let rewritten = dialect::rewrite(&mut rewritten, to).map(|()| rewritten);
+        let mut transcoder = Transcoder::new(to);
+        let pushed = payload
+            .chunks(7)
+            .try_for_each(|piece| transcoder.push(piece));
+        match (pushed.and_then(|()| transcoder.finish()), rewritten) {
+            (Ok(frame), Ok(rewritten)) => {
+                let mut lane = Lane::new(2 * CAP);
+                lane.input.extend_from_slice(&frame);
+                let Ok(Next::Whole(whole)) = lane.cut() else {
+                    panic!("it is a frame")
+                };
+                let mut inflater = Inflater::new(CAP);
+                assert_eq!(inflater.payload(&whole.frame()), Ok(&rewritten[..]));
+            }
+            (Err(FrameError::NoHead), Err(_)) => {}
+            other => panic!("{other:?}"),
         }
     }
 }

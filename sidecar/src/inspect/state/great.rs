@@ -1,23 +1,112 @@
 //! Messages that are too great to be taken whole.
 
+use bytes::{Buf, BytesMut};
 use jiff::Timestamp;
-use rpyc::{ExceptionClass, FrameError, Head, Kind, Lane, Side, Step, dialect, exception_frame};
+use rpyc::{
+    ExceptionClass, Family, FrameError, Head, Kind, Side, Step, Threads, Transcoder, Unpacked,
+    Unpacker, exception_frame,
+};
 
 use super::answers::settle;
 use super::records::{direction, new_call};
 use super::{Open, Out, State, Stop, breached, end};
 use crate::audit::{Call, Direction, reference};
 
+/// What becomes of the bytes of a great message.
+#[derive(Debug)]
+pub(super) enum Great {
+    /// They go on as they came.
+    Passes,
+    /// They go nowhere.
+    Dropped,
+    /// They wait until all of them are translated.
+    Translated(Box<Translation>),
+}
+
+/// Whether a great message goes on, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Onward {
+    /// It does not.
+    No,
+    /// As it came.
+    AsItIs,
+    /// In this family.
+    In(Family),
+}
+
+/// A compressed message on its way to a peer of another family.
+#[derive(Debug)]
+pub(super) struct Translation {
+    from: Side,
+    most: usize,
+    unpacker: Unpacker,
+    transcoder: Transcoder,
+    /// Received, not translated yet.
+    waiting: BytesMut,
+}
+
+/// What became of one step of a translation.
+pub(super) enum Stepped {
+    /// All that was given is used up.
+    More,
+    /// There is more to do.
+    Again,
+    /// The translated frame.
+    Done(Vec<u8>),
+}
+
+impl Translation {
+    /// For a frame with a compressed body of `length` bytes, which holds a message of `most`
+    /// bytes at most.
+    pub(super) fn new(from: Side, length: usize, to: Family, most: usize) -> Self {
+        Self {
+            from,
+            most,
+            unpacker: Unpacker::new(length, true, most),
+            transcoder: Transcoder::new(to),
+            waiting: BytesMut::new(),
+        }
+    }
+
+    /// Takes the next bytes of the frame, when those before are used up.
+    pub(super) fn give(&mut self, bytes: BytesMut) {
+        self.waiting = bytes;
+    }
+
+    /// Does a small piece of the work.
+    pub(super) fn step(&mut self) -> Result<Stepped, Stop> {
+        let mut rest = &self.waiting[..];
+        let stepped = match self.unpacker.step(&mut rest) {
+            Ok(Unpacked::Piece(piece)) => self.transcoder.push(piece).map(|()| Stepped::Again),
+            Ok(Unpacked::More) => Ok(Stepped::More),
+            Ok(Unpacked::End) => self.transcoder.finish().map(Stepped::Done),
+            Err(error) => Err(error),
+        };
+        let taken = self.waiting.len() - rest.len();
+        self.waiting.advance(taken);
+        stepped.map_err(|error| match error {
+            FrameError::Bomb => Stop::new(format_args!(
+                "{} sent a message of more than {} bytes, which is more than is translated \
+                 between different families of rpyc (limits.translated_bytes)",
+                end(self.from),
+                self.most
+            )),
+            error => Stop::of(self.from, error),
+        })
+    }
+}
+
 impl State {
-    /// A frame of which only the head is known. Gives whether it goes on.
+    /// A message that is too great to be taken whole: of `length` bytes as it travels, or of
+    /// far more once it is inflated. Gives the family that it must be translated to, and
+    /// whether it goes on at all.
     pub(super) fn great(
         &mut self,
         from: Side,
         head: Head,
         length: usize,
-        lane: &mut Lane,
         out: &mut Out,
-    ) -> Result<bool, Stop> {
+    ) -> Result<Onward, Stop> {
         self.speaks(from, &head)?;
         let narrow = self.bench.is_some();
         match (from, head.kind) {
@@ -34,7 +123,7 @@ impl State {
                 );
                 self.write_denied(call, "floor/size", reference);
                 out.to_client.extend_from_slice(&frame);
-                return Ok(false);
+                return Ok(Onward::No);
             }
             (Side::Client, _) if narrow => {
                 return Err(Stop::of(from, FrameError::TooBig(length)));
@@ -48,27 +137,32 @@ impl State {
         if narrow {
             // The answer is known to be great and nothing else: what it refers to cannot be
             // judged later.
-            let family = self.client_family.unwrap_or(head.family);
             let text = format!(
                 "the answer of {length} bytes is greater than this role allows\nhint: ask for \
                  less at a time"
             );
-            let asked = Head::request(family, head.seq, 0);
-            let frame = exception_frame(asked, ExceptionClass::PermissionError, &text);
+            let frame =
+                exception_frame(self.asked_by(head), ExceptionClass::PermissionError, &text);
             out.to_client.extend_from_slice(&frame);
-            return Ok(false);
+            return Ok(Onward::No);
         }
-        if self.is_bridged() {
-            let to = self.family_of(from.other()).unwrap_or(head.family);
-            if lane.is_compressed() || dialect::rewrite(lane.payload_mut(), to).is_err() {
-                return Err(Stop::new(format_args!(
-                    "{} sent {length} compressed bytes in one message, more than can be \
-                     translated to the other end's rpyc",
-                    end(from)
-                )));
-            }
+        Ok(match self.is_bridged() {
+            true => Onward::In(self.family_of(from.other()).unwrap_or(head.family)),
+            false => Onward::AsItIs,
+        })
+    }
+
+    /// The request that the client has sent for this answer.
+    fn asked_by(&self, answer: Head) -> Head {
+        Head {
+            kind: Kind::Request { handler: 0 },
+            family: self.client_family.unwrap_or(answer.family),
+            threads: answer.threads.map(|threads| Threads {
+                sender: threads.receiver,
+                receiver: threads.sender,
+            }),
+            ..answer
         }
-        Ok(true)
     }
 
     /// Follows a message of which only the head was read.
