@@ -234,35 +234,10 @@ impl Conversation {
         open.map_or(0, Open::cost)
     }
 
-    /// Open requests that name an object of `owner`, also one that is being dropped: how long
-    /// a last `DEL` has to wait; see [`Dropped`].
-    pub fn open_requests(&self, owner: Side, id: &ObjectId<'_>) -> u32 {
-        let objects = &self.party_ref(owner).objects;
-        objects.search(id).map_or(0, |slot| objects.named(slot))
-    }
-
-    /// Puts marks on an object, for as long as it may be the one with this id: what was
-    /// forbidden stays so, by whatever way it comes again. `false` when it is unknown.
-    pub fn mark(&mut self, owner: Side, id: &ObjectId<'_>, marks: u32) -> bool {
-        let objects = &mut self.party(owner).objects;
-        match objects.find(id) {
-            Some(slot) => {
-                objects.mark(slot, marks);
-                true
-            }
-            None => false,
-        }
-    }
-
     /// Objects of `owner` that are held, and requests of it that wait for an answer.
     pub fn held(&self, owner: Side) -> (usize, usize) {
         let party = self.party_ref(owner);
         (party.objects.len(), party.open.len())
-    }
-
-    /// The family of the messages seen, when there was one.
-    pub fn family(&self) -> Option<Family> {
-        self.dialect.map(|(family, _)| family)
     }
 
     fn party(&mut self, side: Side) -> &mut Party {

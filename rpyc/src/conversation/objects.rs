@@ -9,6 +9,11 @@ use std::sync::Arc;
 
 use crate::message::ObjectId;
 
+/// Names under which two ids are kept at once. They belong to a class and to an object; when
+/// both are made anew at the same places, there are two names until the last `DEL` of the
+/// old ones has its answer.
+const NAMES_MAX: usize = 16;
+
 /// Where in the table an object is.
 pub(crate) type Slot = u32;
 
@@ -26,7 +31,6 @@ pub(crate) struct Object {
     dropping: u64,
     /// Open requests that name it.
     named: u32,
-    pub(crate) marks: u32,
     pub(crate) origin: Origin,
 }
 
@@ -73,9 +77,14 @@ impl Origin {
     }
 }
 
-/// The table is full.
-#[derive(Debug)]
-pub(crate) struct Full;
+/// Why an object is not kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The table has no room.
+    Objects,
+    /// Its ids have [`NAMES_MAX`] other names.
+    Names,
+}
 
 /// More references were dropped than there are.
 #[derive(Debug)]
@@ -147,11 +156,8 @@ impl Objects {
             if let Some(object) = self.slots[slot as usize].as_mut() {
                 // An object of which all references are being dropped is either the same,
                 // sent before the DEL was there, or a new one with its id. The new origin
-                // is true of both. Marks stay as long as it may be the old one.
+                // is true of both.
                 if !object.is_live() {
-                    if object.refs == 0 {
-                        object.marks = 0;
-                    }
                     object.refs += 1;
                     let origin = origin();
                     self.count_text(&origin);
@@ -166,9 +172,12 @@ impl Objects {
             return Ok(slot);
         }
         if self.len() >= self.most {
-            return Err(Full);
+            return Err(Full::Objects);
         }
         let first = self.by_id.get(&(id.type_id, id.object_id)).copied();
+        if self.names_from(first) >= NAMES_MAX {
+            return Err(Full::Names);
+        }
         let (name, origin) = (name(), origin());
         self.text_bytes += name.len();
         self.count_text(&origin);
@@ -180,7 +189,6 @@ impl Objects {
             refs: 1,
             dropping: 0,
             named: 0,
-            marks: 0,
             origin,
         };
         let slot = match self.free.pop() {
@@ -195,6 +203,11 @@ impl Objects {
         };
         self.by_id.insert((id.type_id, id.object_id), slot);
         Ok(slot)
+    }
+
+    fn names_from(&self, first: Option<Slot>) -> usize {
+        let next = |slot: &Slot| self.get(*slot)?.next;
+        std::iter::successors(first, next).count()
     }
 
     /// Counts what is kept for an origin: the text for the first object that has it.
@@ -260,12 +273,6 @@ impl Objects {
         {
             object.refs = object.refs.saturating_sub(1).max(object.dropping);
             self.remove_if_gone(slot);
-        }
-    }
-
-    pub(crate) fn mark(&mut self, slot: Slot, marks: u32) {
-        if let Some(object) = self.get_mut(slot) {
-            object.marks |= marks;
         }
     }
 

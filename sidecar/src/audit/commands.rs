@@ -24,6 +24,7 @@ use printing::{print, print_stats, print_verified, report};
 
 /// How often new records are looked for.
 const LOOK: Duration = Duration::from_millis(200);
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {

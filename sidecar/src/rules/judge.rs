@@ -51,12 +51,6 @@ impl Judge {
         self.things.arrive(of, arrived)
     }
 
-    /// The role as it is in the policy in force.
-    pub fn role(&mut self) -> Option<&Role> {
-        self.follow_policy();
-        self.role.as_ref()
-    }
-
     /// Judges one operation, by the policy that is in force at this moment.
     pub fn judge(&mut self, operation: &Operation<'_>) -> Verdict {
         self.follow_policy();

@@ -1,7 +1,7 @@
 //! Where a log goes on, and what a kill or a power cut left at its end.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -84,10 +84,8 @@ fn first_time(path: &Path) -> Option<SystemTime> {
     struct Stamp {
         time: Timestamp,
     }
-    let mut line = String::new();
-    BufReader::new(File::open(path).ok()?)
-        .read_line(&mut line)
-        .ok()?;
-    let stamp: Stamp = serde_json::from_str(&line).ok()?;
+    let mut line = Vec::new();
+    files::read_line(&mut BufReader::new(File::open(path).ok()?), &mut line).ok()?;
+    let stamp: Stamp = serde_json::from_slice(&line).ok()?;
     Some(stamp.time.into())
 }

@@ -2,9 +2,11 @@
 
 use super::token::{ExpressionError, Token, tokens, wrong};
 
-/// The longest expression in bytes, and the deepest nesting.
+/// The longest expression in bytes, the deepest nesting, and the longest chain of attributes,
+/// calls and operators: each is one level deeper for whoever goes through it.
 const LONGEST: usize = 4096;
 const DEEPEST: usize = 32;
+const MOST_LINKS: usize = 256;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Expr {
@@ -40,6 +42,7 @@ pub(super) fn parse(text: &str) -> Result<Expr, ExpressionError> {
         at: 0,
         end,
         depth: 0,
+        links: 0,
     };
     let parsed = parser.statement()?;
     match parser.tokens.get(parser.at) {
@@ -53,6 +56,7 @@ struct Parser {
     at: usize,
     end: usize,
     depth: usize,
+    links: usize,
 }
 
 impl Parser {
@@ -88,6 +92,7 @@ impl Parser {
         ];
         let mut left = self.sum()?;
         while let Some((_, method)) = COMPARISONS.iter().find(|(sign, _)| self.take(sign)) {
+            self.link()?;
             left = Expr::Operator(method, Box::new(left), Box::new(self.sum()?));
         }
         Ok(left)
@@ -99,6 +104,7 @@ impl Parser {
             .iter()
             .find(|(sign, _)| self.take(sign))
         {
+            self.link()?;
             left = Expr::Operator(method, Box::new(left), Box::new(self.product()?));
         }
         Ok(left)
@@ -110,6 +116,7 @@ impl Parser {
             .iter()
             .find(|(sign, _)| self.take(sign))
         {
+            self.link()?;
             left = Expr::Operator(method, Box::new(left), Box::new(self.unary()?));
         }
         Ok(left)
@@ -138,12 +145,14 @@ impl Parser {
         let mut of = self.atom()?;
         loop {
             if self.take(".") {
+                self.link()?;
                 let column = self.column();
                 match self.next() {
                     Some(Token::Name(name)) => of = Expr::Attr(Box::new(of), name),
                     _ => return Err(wrong(column, "a name was expected after the dot")),
                 }
             } else if self.take("(") {
+                self.link()?;
                 let (mut args, mut kwargs) = (Vec::new(), Vec::new());
                 while !self.take(")") {
                     let column = self.column();
@@ -168,12 +177,22 @@ impl Parser {
                 }
                 of = Expr::Call(Box::new(of), args, kwargs);
             } else if self.take("[") {
+                self.link()?;
                 let index = self.comparison()?;
                 self.expect("]")?;
                 of = Expr::Index(Box::new(of), Box::new(index));
             } else {
                 return Ok(of);
             }
+        }
+    }
+
+    /// Counts one more link of a chain.
+    fn link(&mut self) -> Result<(), ExpressionError> {
+        self.links += 1;
+        match self.links > MOST_LINKS {
+            true => Err(wrong(self.column(), "it goes on for too long")),
+            false => Ok(()),
         }
     }
 
@@ -322,6 +341,12 @@ mod tests {
             assert_eq!(parse(bad).unwrap_err().column, column, "{bad:?}");
         }
         assert!(parse(&"(".repeat(100)).is_err());
+        for chain in [".a", "()", "[0]", "+1", "<1", "*1"] {
+            let long = |count| format!("a{}", chain.repeat(count));
+            assert!(parse(&long(100)).is_ok());
+            let error = parse(&long(1000)).unwrap_err();
+            assert_eq!(error.problem, "it goes on for too long", "{chain}");
+        }
         assert!(parse(&"a".repeat(5000)).is_err());
     }
 }

@@ -80,6 +80,18 @@ fn what_is_forbidden_stays_forbidden_by_whatever_path_it_comes() {
         );
     }
 
+    // Nor does a long name, or a table that is full, make it unknown again.
+    let long = |letter: &str| format!("scene.{}", letter.repeat(200));
+    let [first, second] = ["a", "b"].map(|letter| judge.things().instance(&long(letter)));
+    let met = judge.things().meet(first, second);
+    for again in [first, second] {
+        assert_eq!(judge.things().meet(met, again), met);
+    }
+    assert_eq!(
+        rule_of(&mut judge, met, Does::Str),
+        (false, "floor/forbidden".into())
+    );
+
     // One object under two names that do not agree.
     let hou = judge.things().module("hou");
     let (a, b) = (
@@ -99,6 +111,31 @@ fn what_is_forbidden_stays_forbidden_by_whatever_path_it_comes() {
         .1,
         "floor/forbidden"
     );
+}
+
+#[test]
+fn what_is_forbidden_stays_so_when_no_more_can_be_remembered() {
+    let mut judge = judge("", "read-only");
+    for number in 0..1 << 14 {
+        judge.things().instance(&format!("scene.Class{number}"));
+    }
+    let asked = [Arg::Str("builtins")];
+    let connect = Does::Call {
+        args: &asked,
+        kwargs: &[],
+    };
+    let module = Arrived {
+        name: "builtins.module",
+        is_class: false,
+    };
+    let builtins = judge.arrive(&Operation::new(Thing::GETMODULE, connect), module);
+    let harmless = judge.things().instance("scene.Class1");
+    let met = judge.things().meet(builtins, harmless);
+    assert_eq!(
+        rule_of(&mut judge, met, Does::Str),
+        (false, "floor/forbidden".into())
+    );
+    assert!(judge.things().stays_forbidden(met));
 }
 
 #[test]

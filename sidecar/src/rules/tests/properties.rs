@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::rules::catalogue::{Catalogue, EntryKind};
 use crate::rules::floor;
 
 fn name() -> impl Strategy<Value = String> {

@@ -57,7 +57,8 @@ fn a_reload_reaches_the_next_call_and_a_role_that_is_gone_allows_nothing() {
 
 #[test]
 fn shadow_forwards_and_says_what_it_would_deny() {
-    let mut judge = judge("[role.r]\nextends = 'read-only'\nmode = 'shadow'", "r");
+    let text = "[role.r]\nextends = 'read-only'\nmode = 'shadow'";
+    let mut judge = judge(text, "r");
     let on = method(&mut judge, "hou.Node", "destroy");
     let verdict = judge.judge(&Operation::new(
         on,
@@ -71,7 +72,8 @@ fn shadow_forwards_and_says_what_it_would_deny() {
         matches!(&verdict, Verdict::WouldDeny { rule, .. } if &**rule == "default"),
         "{verdict:?}"
     );
-    assert!(!judge.role().unwrap().cautions().is_empty());
+    let role = Policy::parse(text).unwrap().role("r").unwrap();
+    assert!(!role.cautions().is_empty());
 }
 
 #[test]
