@@ -423,3 +423,22 @@ fn an_audit_that_cannot_be_believed_is_told_with_what_to_do() {
     insta::assert_snapshot!(audit(&["verify", "--expect-head", "12"]));
     insta::assert_snapshot!(audit(&["show", "--since", "yesterday"]));
 }
+
+#[test]
+fn a_log_that_has_just_begun_is_said_not_to_be_signed_yet() {
+    use hrpyc_guard::audit::chain::Head;
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit");
+    std::fs::create_dir(&audit).unwrap();
+    let (mut head, mut text) = (Head::genesis("connections"), Vec::new());
+    let body = format!(r#"{{"time":"{}","event":"started""#, jiff::Timestamp::now());
+    head.append(body.as_bytes(), &mut text);
+    std::fs::write(audit.join("connections.jsonl"), text).unwrap();
+    std::fs::write(audit.join("calls.jsonl"), "").unwrap();
+    let key = certs::AuditKey::ephemeral().unwrap().public().to_pem();
+    std::fs::write(folder.path().join("key.pem"), key).unwrap();
+    let verify = ["verify", "--key", "DIR/key.pem"];
+    let args = [&["audit", "--state-dir", "DIR"], &verify[..]].concat();
+    let seen = in_folder(folder.path(), &args);
+    insta::assert_snapshot!(seen.replace(&head.to_text(), "1:HASH"));
+}

@@ -288,13 +288,56 @@ fn a_chain_that_was_made_right_again_is_found_by_the_next_checkpoint() {
     });
     let broken = written.assert_broken("wrong-signature");
     assert!(broken.line > 5);
-    // Without the checkpoints it is signed by nobody.
-    let stripped = Written::short();
-    stripped.change(&stripped.files()[0], |lines| {
+}
+
+/// A log without a checkpoint whose first record says that it was written so long ago, and
+/// took so long.
+fn without_checkpoints(age: SignedDuration, took: Option<SignedDuration>) -> Written {
+    let written = Written::short();
+    written.change(&written.files()[0], |lines| {
         lines.retain(|line| !line.contains("checkpoint"));
-        rechain(lines, 0, str::to_owned);
+        rechain(lines, 0, |body| {
+            let mut record: serde_json::Value = serde_json::from_str(&format!("{body}}}")).unwrap();
+            record["time"] = (Timestamp::now() - age).to_string().into();
+            if let Some(took) = took {
+                record["us"] = i64::try_from(took.as_micros()).unwrap().into();
+            }
+            record.to_string().strip_suffix('}').unwrap().to_owned()
+        });
     });
-    stripped.assert_broken("unsigned");
+    written
+}
+
+#[test]
+fn a_log_that_nothing_signs_is_believed_by_nobody_once_a_guard_would_have_signed_it() {
+    let seconds = SignedDuration::from_secs;
+    for age in [seconds(11), seconds(3600), seconds(-11)] {
+        without_checkpoints(age, None).assert_broken("unsigned");
+    }
+    without_checkpoints(seconds(3600), Some(seconds(3000))).assert_broken("unsigned");
+    for (age, took) in [(seconds(0), None), (seconds(3600), Some(seconds(3599)))] {
+        let verified = without_checkpoints(age, took).verify().unwrap();
+        assert_eq!((verified.checkpoint, verified.unsigned), (None, 31));
+    }
+}
+
+#[test]
+fn a_change_or_a_cut_is_found_in_a_log_that_is_not_signed_yet() {
+    let new = || without_checkpoints(SignedDuration::ZERO, None);
+    let changed = new();
+    changed.change(&changed.files()[0], |lines| {
+        lines[4] = lines[4].replace("refused", "renewed");
+    });
+    assert_eq!(changed.assert_broken("edited").line, 5);
+    let cut = new();
+    let kept = cut.head();
+    cut.change(&cut.files()[0], |lines| lines.truncate(12));
+    cut.verify().unwrap();
+    let keys = [cut.key.public().clone()];
+    assert_eq!(
+        cut.verify_with(&keys, &[kept]).unwrap_err().reason,
+        "cut-tail"
+    );
 }
 
 #[test]
