@@ -348,6 +348,7 @@ fn when(
 
 #[cfg(test)]
 mod tests {
+    use super::super::reader::verify::Verified;
     use super::*;
 
     #[test]
@@ -362,5 +363,22 @@ mod tests {
         assert!(at("yesterday").is_none());
         let error = when("since", Some("yesterday"), &now).unwrap_err();
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn what_is_not_signed_yet_is_counted_and_said() {
+        let mut log = Verified::default();
+        (log.lines, log.first, log.last) = (12, 1, 12);
+        (log.checkpoint, log.checkpoint_time) = (Some(10), Some(Timestamp::UNIX_EPOCH));
+        let shown = |log: &Verified| {
+            let mut out = Vec::new();
+            print_verified(log, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(!shown(&log).contains("not yet"));
+        log.unsigned = 2;
+        let text = shown(&log);
+        assert!(text.contains("signed       up to line 10"), "{text}");
+        assert!(text.contains("not yet      2 lines since then"), "{text}");
     }
 }

@@ -35,14 +35,20 @@ pub(super) fn print_verified(log: &Verified, out: &mut impl Write) -> io::Result
     match signed {
         None => writeln!(
             out,
-            "  not signed   a guard signs a second after its first record: verify again then"
+            "  not yet      a guard signs a second after its first record: verify again then"
         )?,
         Some((checkpoint, time)) => {
             writeln!(out, "  signed       up to line {checkpoint}, at {time:.0}")?;
             match log.unsigned {
                 0 => {}
-                1 => writeln!(out, "  not signed   1 line behind that, not yet")?,
-                lines => writeln!(out, "  not signed   {lines} lines behind that, not yet")?,
+                1 => writeln!(
+                    out,
+                    "  not yet      1 line since then, which the next checkpoint signs"
+                )?,
+                lines => writeln!(
+                    out,
+                    "  not yet      {lines} lines since then, which the next checkpoint signs"
+                )?,
             }
         }
     }
