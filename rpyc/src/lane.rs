@@ -72,6 +72,11 @@ impl Lane {
         self.input.is_empty()
     }
 
+    /// Are bytes of a great frame still to go by? Then its receiver is in the middle of it.
+    pub fn is_passing(&self) -> bool {
+        self.passing > 0
+    }
+
     /// Cuts off what is complete.
     ///
     /// # Errors
@@ -119,12 +124,13 @@ impl Lane {
         if self.input.is_empty() {
             return Ok(Next::More);
         }
-        let part = self.input.split_to(self.passing.min(self.input.len()));
-        self.passing -= part.len();
-        if self.passing == 0 && part.last() != Some(&FLUSH) {
+        let length = self.passing.min(self.input.len());
+        // What does not end as a frame does is not taken: its receiver stays in the middle of it.
+        if length == self.passing && self.input[length - 1] != FLUSH {
             return Err(FrameError::Flush);
         }
-        Ok(Next::Part(part))
+        self.passing -= length;
+        Ok(Next::Part(self.input.split_to(length)))
     }
 
     fn header(&self) -> Result<Option<(usize, bool)>, FrameError> {
@@ -193,7 +199,9 @@ mod tests {
             panic!()
         };
         assert_eq!((head.seq, length), (0, payload.len()));
+        assert!(!lane.is_passing());
         lane.pass(length);
+        assert!(lane.is_passing());
         lane.input.extend_from_slice(&stream[700..]);
         let mut out = Vec::new();
         loop {
@@ -205,6 +213,23 @@ mod tests {
             }
         }
         assert_eq!(out, stream);
+        assert!(!lane.is_passing());
+    }
+
+    #[test]
+    fn a_great_frame_with_a_wrong_end_is_never_over() {
+        let mut stream = frame(&[ASK, &[0; 2000]].concat());
+        *stream.last_mut().unwrap() = b'!';
+        let mut lane = Lane::new(1000);
+        lane.input.extend_from_slice(&stream[..1500]);
+        let Next::Great { length, .. } = lane.cut().unwrap() else {
+            panic!()
+        };
+        lane.pass(length);
+        assert!(matches!(lane.cut().unwrap(), Next::Part(part) if part.len() == 1500));
+        lane.input.extend_from_slice(&stream[1500..]);
+        assert_eq!(lane.cut().unwrap_err(), FrameError::Flush);
+        assert!(lane.is_passing());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the messages of a session are, and what becomes of each. No I/O.
 
+mod last_words;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,16 +39,24 @@ const INFLATED: usize = 16 << 20;
 pub struct Stop {
     /// The code in the audit.
     pub code: Code,
-    /// What was wrong, for the audit.
+    /// What was wrong, for the audit and for the script. It holds nothing that a peer has sent
+    /// but numbers.
     pub why: String,
+    /// The request of the script that was wrong.
+    asked: Option<Head>,
 }
 
 impl Stop {
-    fn new(why: impl std::fmt::Display) -> Self {
+    pub(super) fn with_code(code: Code, why: impl std::fmt::Display) -> Self {
         Self {
-            code: Code::SessionProtocol,
+            code,
             why: why.to_string(),
+            asked: None,
         }
+    }
+
+    fn new(why: impl std::fmt::Display) -> Self {
+        Self::with_code(Code::SessionProtocol, why)
     }
 
     fn of(side: Side, why: impl std::fmt::Display) -> Self {
@@ -222,16 +232,22 @@ impl Inspector {
                     }
                 }
                 Next::Great { head, length } => {
-                    let passes = self.state.great(from, head, length, lane, out)?;
+                    let passes = self.state.great(from, head, length, lane, out);
+                    let passes = passes.map_err(|stop| stop.about(from, Some(head)))?;
                     self.discarding[from as usize] = !passes;
                     lane.pass(length);
                 }
-                Next::Whole(whole) => self.whole(from, whole, out)?,
+                Next::Whole(whole) => match self.whole(from, &whole, out) {
+                    Ok(Fate::Pass) => out.pass(from.other(), whole.into_bytes()),
+                    Ok(Fate::Instead(bytes)) => out.to(from.other()).extend_from_slice(&bytes),
+                    Ok(Fate::Drop) => {}
+                    Err(stop) => return Err(stop.about(from, whole.frame().head())),
+                },
             }
         }
     }
 
-    fn whole(&mut self, from: Side, whole: WholeFrame, out: &mut Out) -> Result<(), Stop> {
+    fn whole(&mut self, from: Side, whole: &WholeFrame, out: &mut Out) -> Result<Fate, Stop> {
         let inflater = match from {
             Side::Client => &mut self.from_client,
             Side::Server => &mut self.from_houdini,
@@ -246,19 +262,13 @@ impl Inspector {
                     .head()
                     .ok_or_else(|| Stop::of(from, FrameError::NoHead))?;
                 self.state.unread(from, head, size)?;
-                out.pass(from.other(), whole.into_bytes());
-                return Ok(());
+                return Ok(Fate::Pass);
             }
             Err(error) => return Err(Stop::of(from, error)),
         };
         let message =
             Message::read(payload, self.state.limits).map_err(|error| malformed(from, error))?;
-        match self.state.message(from, message, size, out)? {
-            Fate::Pass => out.pass(from.other(), whole.into_bytes()),
-            Fate::Instead(bytes) => out.to(from.other()).extend_from_slice(&bytes),
-            Fate::Drop => {}
-        }
-        Ok(())
+        self.state.message(from, message, size, out)
     }
 }
 
