@@ -131,12 +131,19 @@ impl Conversation {
         self.same_dialect(message.head())?;
         match &message.body {
             Body::Request(request) => {
-                let asked = self.ask(from, message.seq, request, size, now)?;
+                let asked = self.ask(from, message.head(), request, size, now)?;
                 Ok(Step::Asked(asked))
             }
             Body::Reply(result) => {
                 let open = self.close(from, message.seq, true)?;
-                let unknown = self.returned(from, &open, result)?;
+                let unknown = match self.returned(from, &open, result) {
+                    Ok(unknown) => unknown,
+                    Err(breach) => {
+                        // An answer that nobody gets is none.
+                        self.party(from.other()).open.insert(message.seq, open);
+                        return Err(breach);
+                    }
+                };
                 let mut answered = open.answered(from.other(), outcome(result), size);
                 answered.unknown = unknown;
                 Ok(Step::Answered(answered))
@@ -169,7 +176,7 @@ impl Conversation {
         if let Kind::Request { handler } = head.kind {
             self.may_ask(from, head.seq)?;
             let open = Open::unread(handler, &mut self.names, size, now);
-            return Ok(Step::Asked(self.opened(from, head.seq, open)?));
+            return Ok(Step::Asked(self.opened(from, head, open)?));
         }
         let open = self.close(from, head.seq, head.kind == Kind::Reply)?;
         let answered = open.answered(from.other(), Outcome::Unread, size);
@@ -197,6 +204,22 @@ impl Conversation {
     pub fn request(&self, asker: Side, seq: u64) -> Option<Asked<'_>> {
         let open = self.party_ref(asker).open.get(&seq)?;
         Some(Asked { asker, seq, open })
+    }
+
+    /// The heads of the requests of `asker` that wait for an answer, oldest first.
+    pub fn outstanding(&self, asker: Side) -> Vec<Head> {
+        let Some((family, _)) = self.dialect else {
+            return Vec::new();
+        };
+        let open = self.party_ref(asker).open.iter();
+        let mut heads: Vec<_> = open
+            .map(|(seq, open)| Head {
+                threads: open.threads,
+                ..Head::request(family, *seq, open.handler)
+            })
+            .collect();
+        heads.sort_unstable_by_key(|head| head.seq);
+        heads
     }
 
     /// An object of `owner`, while the other side can name it.
@@ -285,12 +308,12 @@ impl Conversation {
     fn ask(
         &mut self,
         from: Side,
-        seq: u64,
+        head: Head,
         request: &Request<'_>,
         size: usize,
         now: u64,
     ) -> Result<Asked<'_>, Breach> {
-        self.may_ask(from, seq)?;
+        self.may_ask(from, head.seq)?;
         let class = request.target().map_or(0, |id| id.name.len());
         if naming::method(request).len().max(class) > NAME_MAX {
             return Err(Breach::LongName);
@@ -354,10 +377,12 @@ impl Conversation {
         };
         request.references(&mut on);
         full?;
-        self.opened(from, seq, open)
+        self.opened(from, head, open)
     }
 
-    fn opened(&mut self, from: Side, seq: u64, open: Open) -> Result<Asked<'_>, Breach> {
+    fn opened(&mut self, from: Side, head: Head, mut open: Open) -> Result<Asked<'_>, Breach> {
+        let seq = head.seq;
+        open.threads = head.threads;
         self.open_text += open.cost();
         self.within_text()?;
         let open = self

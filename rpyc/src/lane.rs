@@ -96,6 +96,11 @@ impl Lane {
         self.is_empty() && self.passing == 0
     }
 
+    /// Are bytes of a great frame still to go by? Then its receiver is in the middle of it.
+    pub fn is_passing(&self) -> bool {
+        self.passing > 0
+    }
+
     /// Cuts off what is complete.
     ///
     /// # Errors
@@ -144,12 +149,13 @@ impl Lane {
         if self.input.is_empty() {
             return Ok(Next::More);
         }
-        let part = self.input.split_to(self.passing.min(self.input.len()));
-        self.passing -= part.len();
-        if self.passing == 0 && part.last() != Some(&FLUSH) {
+        let length = self.passing.min(self.input.len());
+        // What does not end as a frame does is not taken: its receiver stays in the middle of it.
+        if length == self.passing && self.input[length - 1] != FLUSH {
             return Err(FrameError::Flush);
         }
-        Ok(Next::Part(part))
+        self.passing -= length;
+        Ok(Next::Part(self.input.split_to(length)))
     }
 
     fn header(&self) -> Result<Option<(usize, bool)>, FrameError> {

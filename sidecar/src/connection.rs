@@ -2,11 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use wire::Code;
 
 use crate::audit::{Attempt, Event, OpenSession};
@@ -21,9 +19,6 @@ use crate::rules::Inspect;
 use crate::tls::{self, Accepted, EnrolmentSession, FollowerSession, RenewalSession, TlsSession};
 use crate::upstream::{self, Connection};
 use crate::{enrolment, follow, hello, policy, token};
-
-/// How long a client that was cut off may take to receive what it was sent.
-const GOODBYE: Duration = Duration::from_millis(250);
 
 /// Serves one connection to its end. Whatever happens leaves an audit record.
 pub async fn serve(tcp: TcpStream, address: SocketAddr, guard: Arc<Guard>) {
@@ -75,9 +70,9 @@ async fn serve_session(
         return record.closed(relay::End::ClientLost);
     }
     let end = relay(&mut session, &mut up, &mut permit, &mut record, guard).await;
-    drop(up);
+    drop((up, permit));
     record.closed(end);
-    let _ = timeout(GOODBYE, session.stream().shutdown()).await;
+    tls::close(session.stream()).await;
 }
 
 /// Carries the session's bytes to its end, inspected as its role wants it.

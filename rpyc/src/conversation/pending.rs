@@ -8,11 +8,14 @@ use super::event::{Answered, Dropped, Outcome, Weight};
 use super::naming::{Naming, Subject};
 use super::objects::Slot;
 use super::text::{Names, Text};
+use crate::head::Threads;
 
 /// A request that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) handler: u8,
+    /// As they stand in the request.
+    pub(super) threads: Option<Threads>,
     pub(super) expression: String,
     args: Range<usize>,
     pub(super) class: Arc<str>,
@@ -41,6 +44,7 @@ impl Open {
     ) -> Self {
         Self {
             handler,
+            threads: None,
             expression: text.into_string(),
             args,
             class: subject.class,

@@ -551,6 +551,8 @@ fn no_table_grows_beyond_its_limit() {
     let seq = talk.ask(STR, &[theirs("module", 2)]);
     let full = talk.answer(seq, own("x", 9));
     assert_eq!(full, Err(Breach::TooManyObjects));
+    let outstanding = talk.conversation.outstanding(Side::Client);
+    assert_eq!(outstanding, [Head::request(Family::Classic, seq, 10)]);
     let mut talk = Talk::within(limits);
     talk.hou();
     let args = boxed(2, tuple(&[1, 2, 3, 4].map(|object| own("f", object))));
@@ -662,4 +664,38 @@ fn hrpycs_own_calls_are_housekeeping() {
     let called = talk.call(CALL, &[theirs("f", 4), empty(), empty()], none());
     assert!(called.is_folded());
     assert_eq!(called.expression, "hou._syncFromMainContext()");
+}
+
+#[test]
+fn what_waits_for_an_answer_is_told_by_its_heads() {
+    let mut talk = Talk::new();
+    let outstanding = |talk: &Talk| talk.conversation.outstanding(Side::Client);
+    assert_eq!(outstanding(&talk), []);
+    let heads: Vec<_> = (0..3)
+        .map(|_| talk.ask(3, &[]))
+        .map(|seq| Head::request(Family::Classic, seq, 3))
+        .collect();
+    assert_eq!(outstanding(&talk), heads);
+    talk.answer(1, own("service", 1)).unwrap();
+    assert_eq!(outstanding(&talk), [heads[0], heads[2]]);
+    // One that was denied has its answer.
+    let denied = request(3, 3, &[]);
+    talk.say(Side::Client, &denied).unwrap();
+    let message = Message::read(&denied, brine::Limits::NARROW).unwrap();
+    talk.conversation.withdraw(Side::Client, &message);
+    // What the server asks is another matter.
+    talk.ask_as(Side::Server, 0, 3, &[]).unwrap();
+    assert_eq!(outstanding(&talk), [heads[0], heads[2]]);
+}
+
+#[test]
+fn what_waits_for_an_answer_is_told_with_its_threads() {
+    let mut talk = Talk::new();
+    let bound = [&[0; 7][..], &[9], &[0; 7], &[8], &request(1, 3, &[])].concat();
+    talk.say(Side::Client, &bound).unwrap();
+    let [head] = talk.conversation.outstanding(Side::Client)[..] else {
+        panic!()
+    };
+    let threads = head.threads.map(|ids| (ids.sender, ids.receiver));
+    assert_eq!((head.seq, threads), (1, Some((9, 8))));
 }

@@ -222,3 +222,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_great_frame_with_a_wrong_end_is_never_over() {
+    let payload = great_payload();
+    let stream = raw(payload.len() as u32, 0, &payload, b'!');
+    let (first, rest) = stream.split_at(stream.len() / 2);
+    let mut lane = Lane::new(64);
+    lane.input.extend_from_slice(first);
+    assert!(matches!(lane.cut().unwrap(), Next::Great { .. }));
+    assert!(!lane.is_passing());
+    lane.pass(payload.len());
+    assert!(matches!(lane.cut().unwrap(), Next::Part(part) if part == first));
+    lane.input.extend_from_slice(rest);
+    assert_eq!(lane.cut().unwrap_err(), FrameError::Flush);
+    assert!(lane.is_passing());
+}

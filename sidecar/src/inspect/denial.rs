@@ -16,6 +16,11 @@ pub struct Who {
 }
 
 impl Who {
+    /// Whom to ask.
+    pub(super) fn ask(&self) -> &str {
+        self.contact.as_deref().unwrap_or("your IT team")
+    }
+
     /// The frame that raises a denial in the artist's script.
     pub(super) fn denies(
         &self,
@@ -25,12 +30,8 @@ impl Who {
         rule: &str,
         reference: &str,
     ) -> Vec<u8> {
-        let Self {
-            identity,
-            role,
-            contact,
-        } = self;
-        let ask = contact.as_deref().unwrap_or("your IT team");
+        let Self { identity, role, .. } = self;
+        let ask = self.ask();
         let text = format!(
             "{identity} may not do this in the role {role}: {why} (rule {rule}, reference \
              {reference})\nhint: ask {ask}, and name the reference"

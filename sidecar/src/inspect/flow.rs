@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use rpyc::{Lane, Side};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 use wire::Code;
 
@@ -22,11 +23,17 @@ const ENOUGH: usize = 256 * 1024;
 /// While so much of one side waits to be gone through, nothing more is taken from it.
 const UNREAD: usize = WHOLE + CHUNK;
 
+/// How long a script may take to receive what it is told at the end.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 type Reserve = Pin<Box<dyn Future<Output = Result<Slot, Full>> + Send>>;
 
 /// Relays, and inspects, until both directions have ended, one side breaks, `ended` says so,
 /// the session must be stopped, or nothing has moved for `idle`. Says why the session was
 /// stopped, where there is more to say than its end.
+///
+/// A script that waits for an answer then is told why, but where `ended` says so: its agent
+/// asks for the verdict, and gets it.
 pub async fn run<C, U>(
     client: &mut C,
     houdini: &mut U,
@@ -52,12 +59,18 @@ where
         flow.poll(cx, client, houdini, inspector, traffic)
     };
     let over = until_over(poll, traffic, idle, ended).await;
-    match (over, flow.stop) {
-        (_, Some(stop)) => (End::Cut(stop.code), Some(stop.why)),
-        (Over::Done, None) => (flow.first.unwrap_or(End::UpstreamLost), None),
-        (Over::Idle, None) => (End::Cut(Code::SessionIdle), None),
-        (Over::Cut(code), None) => (End::Cut(code), None),
-    }
+    let stop = match (over, flow.stop.take()) {
+        (_, Some(stop)) => stop,
+        (Over::Done, None) => return (flow.first.unwrap_or(End::UpstreamLost), None),
+        (Over::Cut(code), None) => return (End::Cut(code), None),
+        (Over::Idle, None) => {
+            let idle = idle.unwrap_or_default();
+            let why = format_args!("nothing went through it for {idle:?}");
+            Stop::with_code(Code::SessionIdle, why)
+        }
+    };
+    flow.say_goodbye(client, inspector, &stop, traffic).await;
+    (End::Cut(stop.code), Some(stop.why))
 }
 
 /// Both directions.
@@ -120,9 +133,6 @@ impl Flow {
                         let _ =
                             self.up
                                 .write(cx, houdini, &mut self.out.to_houdini, &mut traffic.up);
-                        let _ =
-                            self.down
-                                .write(cx, client, &mut self.out.to_client, &mut traffic.down);
                         self.stop = Some(stop);
                         return Poll::Ready(());
                     }
@@ -174,6 +184,30 @@ impl Flow {
         }
     }
 
+    /// Writes what the script has still to get, and why its session ends.
+    async fn say_goodbye<C>(
+        &mut self,
+        client: &mut C,
+        inspector: &Inspector,
+        stop: &Stop,
+        traffic: &mut Traffic,
+    ) where
+        C: AsyncWrite + Unpin,
+    {
+        if self.down.closed {
+            return;
+        }
+        let mut words = std::mem::take(&mut self.out.to_client);
+        words.extend(inspector.last_words(stop, &self.up.lane, &self.down.lane));
+        let length = words.len();
+        let said = async {
+            client.write_all_buf(&mut words).await?;
+            client.flush().await
+        };
+        let _ = timeout(GOODBYE, said).await;
+        traffic.down += (length - words.len()) as u64;
+    }
+
     /// Goes through what one side has sent. Gives whether there was anything to do.
     fn advance(
         &mut self,
@@ -207,10 +241,7 @@ impl Flow {
                             inspector.take_slot(slot);
                         }
                         Poll::Ready(Err(full)) => {
-                            return Err(Stop {
-                                code: Code::AuditUnavailable,
-                                why: full.to_string(),
-                            });
+                            return Err(Stop::with_code(Code::AuditUnavailable, full));
                         }
                         Poll::Pending => return Ok(way.lane.input.len() != before),
                     }

@@ -3,6 +3,7 @@
 mod answers;
 mod great;
 mod houdini_asks;
+mod last_words;
 mod records;
 mod script_asks;
 
@@ -38,16 +39,24 @@ const INFLATED: usize = 16 << 20;
 pub struct Stop {
     /// The code in the audit.
     pub code: Code,
-    /// What was wrong, for the audit.
+    /// What was wrong, for the audit and for the script. It holds nothing that a peer has sent
+    /// but numbers.
     pub why: String,
+    /// The request of the script that was wrong.
+    asked: Option<Head>,
 }
 
 impl Stop {
-    fn new(why: impl std::fmt::Display) -> Self {
+    pub(super) fn with_code(code: Code, why: impl std::fmt::Display) -> Self {
         Self {
-            code: Code::SessionProtocol,
+            code,
             why: why.to_string(),
+            asked: None,
         }
+    }
+
+    fn new(why: impl std::fmt::Display) -> Self {
+        Self::with_code(Code::SessionProtocol, why)
     }
 
     fn of(side: Side, why: impl std::fmt::Display) -> Self {
@@ -147,6 +156,8 @@ enum Fate {
     Pass,
     /// This goes on in its place.
     Instead(Vec<u8>),
+    /// It goes on in this family, piece by piece.
+    Translated(Family),
     /// It does not go on.
     Drop,
 }
@@ -240,7 +251,9 @@ impl Inspector {
                     Great::Translated(translation) => translation.give(bytes),
                 },
                 Next::Great { head, length } => {
-                    self.great[from as usize] = match self.state.great(from, head, length, out)? {
+                    let onward = self.state.great(from, head, length, out);
+                    let onward = onward.map_err(|stop| stop.about(from, Some(head)))?;
+                    self.great[from as usize] = match onward {
                         Onward::No => Great::Dropped,
                         Onward::AsItIs => Great::Passes,
                         Onward::In(to) if lane.is_compressed() => self.translate(from, length, to),
@@ -252,7 +265,18 @@ impl Inspector {
                     };
                     lane.pass(length);
                 }
-                Next::Whole(whole) => self.whole(from, whole, out)?,
+                Next::Whole(whole) => match self.whole(from, &whole, out) {
+                    Ok(Fate::Pass) => out.pass(from.other(), whole.into_bytes()),
+                    Ok(Fate::Instead(bytes)) => out.to(from.other()).extend_from_slice(&bytes),
+                    Ok(Fate::Drop) => {}
+                    Ok(Fate::Translated(to)) => {
+                        let length = whole.frame().body.len();
+                        let mut translation = Translation::new(from, length, to, self.translated);
+                        translation.give(whole.into_bytes());
+                        self.great[from as usize] = Great::Translated(Box::new(translation));
+                    }
+                    Err(stop) => return Err(stop.about(from, whole.frame().head())),
+                },
             }
         }
     }
@@ -262,7 +286,7 @@ impl Inspector {
         Great::Translated(Box::new(translation))
     }
 
-    fn whole(&mut self, from: Side, whole: WholeFrame, out: &mut Out) -> Result<(), Stop> {
+    fn whole(&mut self, from: Side, whole: &WholeFrame, out: &mut Out) -> Result<Fate, Stop> {
         let inflater = match from {
             Side::Client => &mut self.from_client,
             Side::Server => &mut self.from_houdini,
@@ -279,31 +303,26 @@ impl Inspector {
         };
         let message =
             Message::read(payload, self.state.limits).map_err(|error| malformed(from, error))?;
-        match self.state.message(from, message, size, out)? {
-            Fate::Pass => out.pass(from.other(), whole.into_bytes()),
-            Fate::Instead(bytes) => out.to(from.other()).extend_from_slice(&bytes),
-            Fate::Drop => {}
-        }
-        Ok(())
+        self.state.message(from, message, size, out)
     }
 
     /// A frame that is taken whole and holds a great message.
-    fn inflates_far(&mut self, from: Side, whole: WholeFrame, out: &mut Out) -> Result<(), Stop> {
+    fn inflates_far(
+        &mut self,
+        from: Side,
+        whole: &WholeFrame,
+        out: &mut Out,
+    ) -> Result<Fate, Stop> {
         let frame = whole.frame();
         let head = frame
             .head()
             .ok_or_else(|| Stop::of(from, FrameError::NoHead))?;
-        let length = frame.body.len();
-        match self.state.great(from, head, length, out)? {
-            Onward::No => {}
-            Onward::AsItIs => out.pass(from.other(), whole.into_bytes()),
-            Onward::In(to) => {
-                let mut translation = Translation::new(from, length, to, self.translated);
-                translation.give(whole.into_bytes());
-                self.great[from as usize] = Great::Translated(Box::new(translation));
-            }
-        }
-        Ok(())
+        let onward = self.state.great(from, head, frame.body.len(), out)?;
+        Ok(match onward {
+            Onward::No => Fate::Drop,
+            Onward::AsItIs => Fate::Pass,
+            Onward::In(to) => Fate::Translated(to),
+        })
     }
 }
 
