@@ -213,7 +213,10 @@ impl TunnelError {
 
     fn passes(&self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.code == Code::Draining.as_str(),
+            // A hello that did not arrive whole was cut off on the way.
+            Self::Refused(refusal) => [Code::Draining, Code::HelloMissing]
+                .iter()
+                .any(|code| refusal.code == code.as_str()),
             Self::Fault(fault) => fault.cause.passes(),
             Self::Renewal(error) => {
                 matches!(&**error, RenewError::Fault(fault) if fault.cause.passes())

@@ -1,6 +1,7 @@
 //! A program that runs, with everything it prints.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -245,6 +246,18 @@ impl Running {
         let path = format!("/proc/{}/fd", self.pid());
         let entries = std::fs::read_dir(&path).map_err(|e| Failure::io(&path, &e))?;
         Ok(entries.count())
+    }
+
+    /// How many of its file descriptors are sockets. Linux only.
+    ///
+    /// # Errors
+    /// As [`Self::open_descriptors`].
+    pub fn open_sockets(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.pid());
+        let entries = std::fs::read_dir(&path).map_err(|e| Failure::io(&path, &e))?;
+        let links = entries.flatten().map(|entry| entry.path().read_link());
+        let is_socket = |to: &PathBuf| to.to_string_lossy().starts_with("socket:");
+        Ok(links.flatten().filter(is_socket).count())
     }
 
     /// Waits until no more than `limit` file descriptors are open. Linux only.

@@ -10,6 +10,7 @@ mod audit_chain;
 mod audit_reading;
 mod disk;
 mod enrolment;
+mod faults;
 mod fleet;
 mod hello;
 mod identity;
