@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use rpyc::conversation::{Breach, Limits, SEQ_MAX};
-use rpyc::reverse::Reverse;
+use rpyc::reverse::{self, Reverse};
 use rpyc::{
     Body, Conversation, Family, FrameError, Head, Inflater, Lane, Malformed, Message, Next, Side,
     WholeFrame, brine, frame,
@@ -171,7 +171,7 @@ impl Inspector {
                     false => brine::Limits::WIDE,
                 },
                 bench: narrow.then(|| Bench::new(rules, role)),
-                reverse: Reverse::Guarded,
+                reverse: role.reverse_calls(),
                 calls,
                 slot: None,
                 open: HashMap::new(),
@@ -245,6 +245,12 @@ impl Inspector {
                 let head = view
                     .head()
                     .ok_or_else(|| Stop::of(from, FrameError::NoHead))?;
+                if from == Side::Server
+                    && self.state.reverse == Reverse::Guarded
+                    && !reverse::may_go_unread(head.kind)
+                {
+                    return Err(Stop::of(from, FrameError::Bomb));
+                }
                 self.state.unread(from, head, size)?;
                 out.pass(from.other(), whole.into_bytes());
                 return Ok(());

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rpyc::reverse::Reverse;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -74,6 +75,7 @@ impl Policy {
             contact: None,
             inspect: Inspect::Audit,
             mode: Mode::Enforce,
+            reverse_calls: Reverse::Guarded,
             powers: Powers::Full,
         });
         policy.put(Body {
@@ -81,6 +83,7 @@ impl Policy {
             contact: None,
             inspect: Inspect::Enforce,
             mode: Mode::Enforce,
+            reverse_calls: Reverse::Guarded,
             powers: Powers::Narrow(Narrow {
                 modules: vec!["hou".into()],
                 lists: true,
@@ -184,7 +187,7 @@ impl Policy {
             return Err(Wrong::at(
                 Some(name.span()),
                 format!(
-                    "{} is built in: only contact, mode and inspect can be said of it; make a role that extends it",
+                    "{} is built in: only contact, mode, inspect and reverse_calls can be said of it; make a role that extends it",
                     name.get_ref()
                 ),
             ));
@@ -319,6 +322,24 @@ fn finish(
             ),
         ));
     }
+    let reverse_calls = raw
+        .reverse_calls
+        .as_ref()
+        .map_or(base.0.reverse_calls, |reverse| *reverse.get_ref());
+    if !full && reverse_calls == Reverse::Open {
+        return Err(Wrong::at(
+            raw.reverse_calls.as_ref().map(Spanned::span),
+            "in a narrow role Houdini may ask nothing of the script: only a role that extends full can have open reverse calls",
+        ));
+    }
+    if inspect == Inspect::Off
+        && raw.reverse_calls.as_ref().map(Spanned::get_ref) == Some(&Reverse::Guarded)
+    {
+        return Err(Wrong::at(
+            raw.reverse_calls.as_ref().map(Spanned::span),
+            "with inspect = \"off\" nobody looks at what Houdini asks: write inspect = \"audit\", or leave reverse_calls out",
+        ));
+    }
     let contact = match &raw.contact {
         Some(contact)
             if contact.get_ref().len() > 200 || contact.get_ref().chars().any(char::is_control) =>
@@ -336,6 +357,7 @@ fn finish(
         contact,
         inspect,
         mode,
+        reverse_calls,
         powers,
     })
 }
@@ -352,6 +374,7 @@ struct RawRole {
     extends: Option<Spanned<String>>,
     inspect: Option<Spanned<Inspect>>,
     mode: Option<Spanned<Mode>>,
+    reverse_calls: Option<Spanned<Reverse>>,
     modules: Option<Vec<Spanned<String>>>,
     contact: Option<Spanned<String>>,
     rule: Vec<RawRule>,

@@ -1,6 +1,7 @@
 //! Messages that are too great to be taken whole.
 
 use jiff::Timestamp;
+use rpyc::reverse::{self, Reverse};
 use rpyc::{ExceptionClass, FrameError, Head, Kind, Lane, Side, Step, dialect, exception_frame};
 
 use super::answers::settle;
@@ -39,7 +40,9 @@ impl State {
             (Side::Client, _) if narrow => {
                 return Err(Stop::of(from, FrameError::TooBig(length)));
             }
-            (Side::Server, Kind::Request { .. } | Kind::Exception) => {
+            (Side::Server, kind)
+                if self.reverse == Reverse::Guarded && !reverse::may_go_unread(kind) =>
+            {
                 return Err(Stop::of(from, FrameError::TooBig(length)));
             }
             _ => {}
