@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rpyc::reverse::Reverse;
 use rpyc::{ExceptionClass, Family, Probe};
 use rustls::AlertDescription;
 use tokio::io::{AsyncWriteExt as _, copy, sink};
@@ -32,6 +33,8 @@ pub struct Tunnel {
     pub stream: GuardStream,
     /// What the guard said about the session.
     pub accepted: Accepted,
+    /// What Houdini may ask of the client, as the profile says.
+    pub reverse: Reverse,
 }
 
 /// Opens a session and sends `first`, the first bytes of the application, right behind the
@@ -104,7 +107,11 @@ async fn attempt(
         .map_err(|_| fault(route, Cause::AnswerTimeout(ANSWER_TIME)))?
         .map_err(|error| fault(route, Cause::of_answer(error)))?;
     match verdict {
-        Verdict::Accepted(accepted) => Ok(Tunnel { stream, accepted }),
+        Verdict::Accepted(accepted) => Ok(Tunnel {
+            stream,
+            accepted,
+            reverse: route.profile.reverse_calls(),
+        }),
         Verdict::Refused(refusal) => {
             guard::close(&mut stream).await;
             Err(TunnelError::Refused(refusal))

@@ -86,6 +86,8 @@ struct Party {
     objects: Objects,
     open: HashMap<u64, Open>,
     window: Window,
+    /// Of the numbers from [`SEQ_MAX`] on, when a relay beyond may use them.
+    relay: Option<Window>,
 }
 
 impl Party {
@@ -94,6 +96,7 @@ impl Party {
             objects: Objects::new(limits.objects),
             open: HashMap::new(),
             window: Window::new(),
+            relay: None,
         }
     }
 }
@@ -110,6 +113,14 @@ impl Conversation {
             open_text: 0,
             module_type: None,
         }
+    }
+
+    /// At the beginning of a connection on which another relay is nearer to the server. It
+    /// makes requests of its own towards the client, with numbers from [`SEQ_MAX`] on.
+    pub fn behind_relay(limits: Limits) -> Self {
+        let mut conversation = Self::new(limits);
+        conversation.server.relay = Some(Window::new());
+        conversation
     }
 
     /// Takes note of a message. `size` is what it takes on the wire and `now` the time; both
@@ -291,7 +302,11 @@ impl Conversation {
         if party.open.len() >= most {
             return Err(Breach::TooManyOpen);
         }
-        match party.window.take(seq) {
+        let fresh = match (seq.checked_sub(SEQ_MAX), &mut party.relay) {
+            (Some(number), Some(relay)) => relay.take(number),
+            _ => party.window.take(seq),
+        };
+        match fresh {
             true => Ok(()),
             false => Err(Breach::Seq(seq)),
         }

@@ -84,7 +84,9 @@
 //! To forward a message, write it anew with [`Message::write`] and [`frame::encode`], or, for
 //! a peer of the other family, with [`dialect::rewrite`]. To answer an `INSPECT` or to drop
 //! references in a peer's name, make a [`Message`]: numbers from [`conversation::SEQ_MAX`] on
-//! are never a peer's own.
+//! are never a peer's own, and a [`Conversation::behind_relay`] takes them.
+//!
+//! Where the server is held to what callbacks need, [`reverse`] says what may pass.
 //!
 //! Facts name the rpyc source file that they come from; versions read are 4.1.0, 4.1.5, 5.3.1
 //! and 6.0.2.

@@ -60,7 +60,7 @@ async fn measure(role: &str, calls: u32) {
         contact: None,
     };
     let rules = Arc::new(Live::new(policy));
-    let mut inspector = Inspector::new(who, &powers, rules, session.calls(), None);
+    let mut inspector = Inspector::new(who, &powers, rules, session.calls(), None, 1 << 28);
     // The first ones are for the caches.
     relay(&mut inspector, Play::begin(calls / 10)).await;
     let (own, writer) = (own_cpu(), writer_cpu());

@@ -139,6 +139,18 @@ fn a_policy_is_checked_and_what_its_roles_promise_is_said() {
 }
 
 #[test]
+fn a_role_in_which_houdini_is_not_held_back_is_told_and_a_narrow_one_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.toml");
+    let check = ["policy", "check", "--policy", "DIR/policy.toml"];
+    let farm = "[role.farm]\nextends = \"full\"\nreverse_calls = \"open\"\n";
+    std::fs::write(&path, farm).unwrap();
+    insta::assert_snapshot!("open_reverse_calls", in_folder(folder.path(), &check));
+    std::fs::write(&path, farm.replace("full", "read-only")).unwrap();
+    insta::assert_snapshot!("narrow_and_open", in_folder(folder.path(), &check));
+}
+
+#[test]
 fn an_expression_is_explained_request_by_request() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.toml"), LOOKDEV).unwrap();

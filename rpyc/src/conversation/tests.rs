@@ -699,3 +699,27 @@ fn what_waits_for_an_answer_is_told_with_its_threads() {
     let threads = head.threads.map(|ids| (ids.sender, ids.receiver));
     assert_eq!((head.seq, threads), (1, Some((9, 8))));
 }
+
+#[test]
+fn a_relay_nearer_to_the_server_may_ask_with_numbers_of_its_own() {
+    let mut talk = Talk::new();
+    let ask = |talk: &mut Talk, side, seq| talk.ask_as(side, seq, 3, &[]).map(drop);
+    let refused = |seq| Err(Breach::Seq(seq));
+    assert_eq!(
+        ask(&mut talk, Side::Server, SEQ_MAX + 1),
+        refused(SEQ_MAX + 1)
+    );
+
+    talk.conversation = Conversation::behind_relay(Limits::NARROW);
+    for seq in [0, SEQ_MAX + 1, 1, SEQ_MAX + 2, SEQ_MAX] {
+        assert_eq!(ask(&mut talk, Side::Server, seq), Ok(()), "{seq}");
+    }
+    // Each is good once, and the client has none of them.
+    for seq in [0, SEQ_MAX + 1] {
+        assert_eq!(ask(&mut talk, Side::Server, seq), refused(seq));
+    }
+    assert_eq!(
+        ask(&mut talk, Side::Client, SEQ_MAX + 3),
+        refused(SEQ_MAX + 3)
+    );
+}

@@ -190,7 +190,7 @@ impl Inspector {
                     false => brine::Limits::WIDE,
                 },
                 bench: narrow.then(|| Bench::new(rules, role)),
-                reverse: Reverse::Guarded,
+                reverse: role.reverse_calls(),
                 calls,
                 slot: None,
                 open: HashMap::new(),

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rpyc::reverse::Reverse;
 use toml::Spanned;
 
 use self::format::{RawFile, RawRole};
@@ -77,6 +78,7 @@ impl Policy {
             contact: None,
             inspect: Inspect::Audit,
             mode: Mode::Enforce,
+            reverse_calls: Reverse::Guarded,
             powers: Powers::Full,
         });
         policy.put(Body {
@@ -84,6 +86,7 @@ impl Policy {
             contact: None,
             inspect: Inspect::Enforce,
             mode: Mode::Enforce,
+            reverse_calls: Reverse::Guarded,
             powers: Powers::Narrow(Narrow {
                 modules: vec!["hou".into()],
                 lists: true,

@@ -268,6 +268,41 @@ async fn a_reload_of_the_policy_ends_only_whose_role_is_gone() {
     of_alice.ping().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_which_houdini_was_not_held_back_ends_when_it_is_to_be() {
+    let mut site = Site::configured("");
+    let policy = site.trial.folder().join("policy.toml");
+    let config = site.trial.folder().join("guard.toml");
+    std::fs::write(&config, "policy = 'policy.toml'\n").unwrap();
+    let write = |how: &str| {
+        let text = format!("[role.farm]\nextends = 'full'\nreverse_calls = '{how}'\n");
+        std::fs::write(&policy, text).unwrap();
+    };
+    write("open");
+    reload(&mut site, "the policy was read anew");
+    let alice = site.member("alice").await;
+    let bob = site.member("bob").await;
+    site.certs(&["grant", "bob", "--role", "farm"]);
+    let mut of_alice = site.open(&alice).await;
+    let of_bob = site.open(&bob).await;
+    assert_eq!(of_bob.accepted.role, "farm");
+    let id = of_bob.accepted.session.clone();
+    write("guarded");
+    reload(&mut site, "the policy was read anew");
+    let cut = poll("the end of the session", || {
+        let mut closed = site.events("closed").into_iter();
+        closed.find(|record| record["session"] == id.as_str())
+    })
+    .unwrap();
+    assert_eq!(cut["reason"], Code::SessionChanged.as_str(), "{cut}");
+    // A session that began guarded goes on so.
+    let mut held = site.open(&bob).await;
+    write("open");
+    reload(&mut site, "the policy was read anew");
+    held.ping().await.unwrap();
+    of_alice.ping().await.unwrap();
+}
+
 fn reload(site: &mut Site, said: &str) {
     let lines = site.guard().process.lines(Stream::Err).len();
     site.guard().process.signal(Signal::HUP);

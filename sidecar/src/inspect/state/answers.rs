@@ -1,11 +1,10 @@
 //! Answers, of either side.
 
 use rpyc::conversation::Outcome as Ended;
-use rpyc::message::Raised;
 use rpyc::reverse::{self, Reverse};
-use rpyc::{Answered, Body, Message, Side, Step};
+use rpyc::{Answered, Message, Side, Step};
 
-use super::{Fate, Open, State, Stop, breached, encoded};
+use super::{Fate, Open, State, Stop, breached};
 use crate::audit::Outcome;
 
 impl State {
@@ -28,32 +27,11 @@ impl State {
             }
             settle(open, &answered, size);
         }
-        if from == Side::Server
-            && self.reverse == Reverse::Guarded
-            && let Body::Exception(raised) = &message.body
-            && let Some(module) = reverse::instead_of_module(raised)
-            && let Raised::Exception {
-                class,
-                args,
-                attributes,
-                traceback,
-                ..
-            } = *raised
-        {
-            let raised = Raised::Exception {
-                module: &module,
-                class,
-                args,
-                attributes,
-                traceback,
-            };
-            let body = Body::Exception(raised);
+        if from == Side::Server && self.reverse == Reverse::Guarded {
             let family = self.client_family.unwrap_or(message.family);
-            return Ok(Fate::Instead(encoded(&Message {
-                body,
-                family,
-                ..*message
-            })));
+            if let Some(frame) = reverse::without_module(&Message { family, ..*message }) {
+                return Ok(Fate::Instead(frame));
+            }
         }
         Ok(self.forwarded(from, message))
     }

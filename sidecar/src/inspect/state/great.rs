@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 use jiff::Timestamp;
+use rpyc::reverse::{self, Reverse};
 use rpyc::{
     ExceptionClass, Family, FrameError, Head, Kind, Side, Step, Threads, Transcoder, Unpacked,
     Unpacker, exception_frame,
@@ -128,7 +129,9 @@ impl State {
             (Side::Client, _) if narrow => {
                 return Err(Stop::of(from, FrameError::TooBig(length)));
             }
-            (Side::Server, Kind::Request { .. } | Kind::Exception) => {
+            (Side::Server, kind)
+                if self.reverse == Reverse::Guarded && !reverse::may_go_unread(kind) =>
+            {
                 return Err(Stop::of(from, FrameError::TooBig(length)));
             }
             _ => {}

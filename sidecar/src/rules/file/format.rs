@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rpyc::reverse::Reverse;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -20,6 +21,7 @@ pub(super) struct RawRole {
     pub(super) extends: Option<Spanned<String>>,
     pub(super) inspect: Option<Spanned<Inspect>>,
     pub(super) mode: Option<Spanned<Mode>>,
+    pub(super) reverse_calls: Option<Spanned<Reverse>>,
     pub(super) modules: Option<Vec<Spanned<String>>>,
     pub(super) contact: Option<Spanned<String>>,
     pub(super) rule: Vec<RawRule>,

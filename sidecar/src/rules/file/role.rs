@@ -1,5 +1,6 @@
 //! The table of a role.
 
+use rpyc::reverse::Reverse;
 use toml::Spanned;
 
 use super::Policy;
@@ -18,7 +19,7 @@ impl Policy {
             return Err(Wrong::at(
                 Some(name.span()),
                 format!(
-                    "{} is built in: only contact, mode and inspect can be said of it; make a role that extends it",
+                    "{} is built in: only contact, mode, inspect and reverse_calls can be said of it; make a role that extends it",
                     name.get_ref()
                 ),
             ));
@@ -149,6 +150,24 @@ fn finish(
             ),
         ));
     }
+    let reverse_calls = raw
+        .reverse_calls
+        .as_ref()
+        .map_or(base.0.reverse_calls, |reverse| *reverse.get_ref());
+    if !full && reverse_calls == Reverse::Open {
+        return Err(Wrong::at(
+            raw.reverse_calls.as_ref().map(Spanned::span),
+            "in a narrow role Houdini may ask nothing of the script: only a role that extends full can have open reverse calls",
+        ));
+    }
+    if inspect == Inspect::Off
+        && raw.reverse_calls.as_ref().map(Spanned::get_ref) == Some(&Reverse::Guarded)
+    {
+        return Err(Wrong::at(
+            raw.reverse_calls.as_ref().map(Spanned::span),
+            "with inspect = \"off\" nobody looks at what Houdini asks: write inspect = \"audit\", or leave reverse_calls out",
+        ));
+    }
     let contact = match &raw.contact {
         Some(contact)
             if contact.get_ref().len() > 200 || contact.get_ref().chars().any(char::is_control) =>
@@ -166,6 +185,7 @@ fn finish(
         contact,
         inspect,
         mode,
+        reverse_calls,
         powers,
     })
 }
