@@ -214,7 +214,18 @@ impl Client {
     /// # Errors
     /// What came instead.
     pub async fn handshake(&self) -> Result<(TlsStream<TcpStream>, SocketAddr), Attempt> {
-        let (tcp, local) = connect(self.guard, self.from).await;
+        let connection = connect(self.guard, self.from).await;
+        self.handshake_over(connection).await
+    }
+
+    /// As [`handshake`](Self::handshake), over a connection that [`connect`] has made.
+    ///
+    /// # Errors
+    /// What came instead.
+    pub async fn handshake_over(
+        &self,
+        (tcp, local): (TcpStream, SocketAddr),
+    ) -> Result<(TlsStream<TcpStream>, SocketAddr), Attempt> {
         let name = ServerName::try_from("guard.invalid").expect("a name");
         let connector = TlsConnector::from(self.config.clone());
         match timeout(DEADLINE, connector.connect(name, tcp)).await {
