@@ -18,7 +18,7 @@ use super::reader::verify::{self, Broken};
 use super::reader::{self, LOGS, ReadError, text};
 use super::redact::Pattern;
 use crate::cli::{
-    AuditArgs, AuditCommand, FilterArgs, KeyArgs, SearchArgs, ShowArgs, StatsArgs, VerifyArgs,
+    AuditArgs, AuditCommand, FilterArgs, KeyArgs, OfArgs, SearchArgs, ShowArgs, VerifyArgs,
 };
 use printing::{print, print_stats, print_verified, report};
 
@@ -274,22 +274,12 @@ fn key(state: &Path, args: &KeyArgs, json: bool, out: &mut impl Write) -> Result
 
 fn stats(
     state: &Path,
-    args: &StatsArgs,
+    args: &OfArgs,
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), CommandError> {
     let directory = reader::directory(state)?;
-    let now = Zoned::now();
-    let (since, until) = (
-        when("since", args.since.as_deref(), &now)?,
-        when("until", args.until.as_deref(), &now)?,
-    );
-    let mut filter = Filter {
-        identity: args.identity.clone(),
-        since,
-        until,
-        ..Filter::default()
-    };
+    let mut filter = of(args)?;
     let mut stats = Stats::default();
     let mut stream = Stream::open(&directory)?;
     while let Some(entry) = stream.take_next()? {
@@ -311,14 +301,21 @@ fn stats(
 }
 
 fn filter(args: &FilterArgs) -> Result<Filter, CommandError> {
-    let now = Zoned::now();
     Ok(Filter {
         session: args.session.clone(),
+        events: args.event.clone(),
+        outcome: args.outcome.clone(),
+        ..of(&args.of)?
+    })
+}
+
+fn of(args: &OfArgs) -> Result<Filter, CommandError> {
+    let now = Zoned::now();
+    Ok(Filter {
         identity: args.identity.clone(),
         since: when("since", args.since.as_deref(), &now)?,
         until: when("until", args.until.as_deref(), &now)?,
-        events: args.event.clone(),
-        outcome: args.outcome.clone(),
+        ..Filter::default()
     })
 }
 

@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use rpyc::brine::{Limits, Plain};
 use rpyc::{Body, Boxed, Family, Request};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientSessionMemoryCache, Resumption};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    AlertDescription, ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme,
-};
+use rustls::{AlertDescription, ClientConfig, HandshakeKind};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -25,6 +22,7 @@ use wire::hello::{Accepted, Hello, Verdict, Wanted};
 use wire::message::{self, Message, ReadError};
 use wire::tls::ALPN_SESSION;
 
+use super::anyone::Anyone;
 use super::certificate::Credentials;
 use crate::programs::DEADLINE;
 
@@ -91,7 +89,7 @@ impl Client {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("TLS 1.3")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyServer));
+            .with_custom_certificate_verifier(Arc::new(Anyone));
         let mut config = match credentials {
             Some(own) => builder
                 .with_client_auth_cert(own.chain.clone(), own.private_key())
@@ -410,46 +408,5 @@ impl Session {
         let start = tokio::time::Instant::now();
         let traffic = async { while self.ping().await.is_ok() {} };
         timeout(limit, traffic).await.ok().map(|()| start.elapsed())
-    }
-}
-
-/// Takes any server for the right one: what is tested is what the server takes.
-#[derive(Debug)]
-struct AnyServer;
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        wire::tls::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }

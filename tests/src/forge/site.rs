@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use wire::invite::Invite;
 use wire::{Code, Refusal};
@@ -73,6 +74,16 @@ impl Site {
     /// When it was stopped.
     pub fn guard(&mut self) -> &mut Guard {
         self.guard.as_mut().expect("the guard runs")
+    }
+
+    /// Has the guard read its files anew, and waits until it has said so with these words.
+    pub fn reload(&mut self, said: &str) {
+        let process = &self.guard().process;
+        let lines = process.lines(Stream::Err).len();
+        process.signal(Signal::HUP);
+        process
+            .wait_for_line_after(Stream::Err, lines, said)
+            .unwrap_or_else(|e| panic!("{e}"));
     }
 
     /// Everything that the guard has logged.
