@@ -32,10 +32,9 @@ pub use known::Known;
 pub use objects::How;
 pub use window::SEQ_MAX;
 
-use std::collections::HashMap;
-
 use crate::family::Family;
 use crate::head::{Head, Kind};
+use crate::ids::{Ids, trim};
 use crate::message::{Body, Boxed, Message, ObjectId, Owner, Raised, Request};
 
 use arrivals::{Arrivals, passed};
@@ -84,7 +83,7 @@ pub struct Conversation {
 #[derive(Debug)]
 struct Party {
     objects: Objects,
-    open: HashMap<u64, Open>,
+    open: Ids<u64, Open>,
     window: Window,
 }
 
@@ -92,7 +91,7 @@ impl Party {
     fn new(limits: Limits) -> Self {
         Self {
             objects: Objects::new(limits.objects),
-            open: HashMap::new(),
+            open: Ids::default(),
             window: Window::new(),
         }
     }
@@ -112,8 +111,8 @@ impl Conversation {
         }
     }
 
-    /// Takes note of a message. `size` is what it takes on the wire and `now` the time; both
-    /// come back with the answer and mean nothing here.
+    /// Takes note of a message. `size` is what it takes on the wire; it comes back with the
+    /// answer and means nothing here.
     ///
     /// A request is taken for sent. One that is not let through must be
     /// [withdrawn](Self::withdraw), and its answer not be shown here.
@@ -126,12 +125,11 @@ impl Conversation {
         from: Side,
         message: &Message<'_>,
         size: usize,
-        now: u64,
     ) -> Result<Step<'_>, Breach> {
         self.same_dialect(message.head())?;
         match &message.body {
             Body::Request(request) => {
-                let asked = self.ask(from, message.seq, request, size, now)?;
+                let asked = self.ask(from, message.seq, request, size)?;
                 Ok(Step::Asked(asked))
             }
             Body::Reply(result) => {
@@ -158,17 +156,11 @@ impl Conversation {
     /// # Errors
     ///
     /// As [`see`](Self::see).
-    pub fn see_head(
-        &mut self,
-        from: Side,
-        head: Head,
-        size: usize,
-        now: u64,
-    ) -> Result<Step<'_>, Breach> {
+    pub fn see_head(&mut self, from: Side, head: Head, size: usize) -> Result<Step<'_>, Breach> {
         self.same_dialect(head)?;
         if let Kind::Request { handler } = head.kind {
             self.may_ask(from, head.seq)?;
-            let open = Open::unread(handler, &mut self.names, size, now);
+            let open = Open::unread(handler, &mut self.names, size);
             return Ok(Step::Asked(self.opened(from, head.seq, open)?));
         }
         let open = self.close(from, head.seq, head.kind == Kind::Reply)?;
@@ -313,7 +305,6 @@ impl Conversation {
         seq: u64,
         request: &Request<'_>,
         size: usize,
-        now: u64,
     ) -> Result<Asked<'_>, Breach> {
         self.may_ask(from, seq)?;
         let class = request.target().map_or(0, |id| id.name.len());
@@ -336,7 +327,7 @@ impl Conversation {
         }
         .request(request);
 
-        let mut open = Open::new(request.handler(), subject, text, args, size, now);
+        let mut open = Open::new(request.handler(), subject, text, args, size);
         if let Request::Del { count, .. } = request
             && let Some(slot) = target
         {
@@ -401,8 +392,9 @@ impl Conversation {
     /// The request that a message of `from` answers.
     fn close(&mut self, from: Side, seq: u64, done: bool) -> Result<Open, Breach> {
         let asker = from.other();
-        let open = self.party(asker).open.remove(&seq);
-        let open = open.ok_or(Breach::Unasked(seq))?;
+        let requests = &mut self.party(asker).open;
+        let open = requests.remove(&seq).ok_or(Breach::Unasked(seq))?;
+        trim(requests);
         self.settle(asker, &open, done);
         Ok(open)
     }

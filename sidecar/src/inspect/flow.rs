@@ -183,6 +183,7 @@ impl Flow {
         loop {
             match inspector.pump(from, &mut way.lane, &mut self.out)? {
                 Want::Bytes => break,
+                Want::Slot if self.reserve.is_none() && inspector.take_slot_now() => {}
                 Want::Slot => {
                     let reserve = self.reserve.get_or_insert_with(|| {
                         let calls = inspector.calls();
