@@ -107,7 +107,7 @@ impl Line {
             );
             said += usize::from(asks_node && from == Side::Client);
             match said {
-                0 | 1 => drop(conversation.see(from, &message, 0, 0).unwrap()),
+                0 | 1 => drop(conversation.see(from, &message, 0).unwrap()),
                 // Its answers to what was asked before are a part of it.
                 2 => messages.push((from, payload)),
                 _ => break,
@@ -127,7 +127,7 @@ impl Line {
             let mut message = Message::read(payload, Limits::NARROW).unwrap();
             // The same offset for a request and its answer.
             message.seq += self.next;
-            match self.conversation.see(*from, &message, payload.len(), 0) {
+            match self.conversation.see(*from, &message, payload.len()) {
                 Ok(Step::Asked(asked)) => drop(black_box(asked)),
                 Ok(Step::Answered(answered)) => {
                     calls += usize::from(!black_box(answered).is_folded());
@@ -189,9 +189,9 @@ fn follow_one_look_up_and_call(bencher: Bencher) {
             (drop_it, Boxed::Plain(none)),
         ] {
             let asked = say(Body::Request(request), seq);
-            black_box(conversation.see(Side::Client, &asked, 100, 1).unwrap());
+            black_box(conversation.see(Side::Client, &asked, 100).unwrap());
             let answered = say(Body::Reply(reply), seq);
-            black_box(conversation.see(Side::Server, &answered, 100, 1).unwrap());
+            black_box(conversation.see(Side::Server, &answered, 100).unwrap());
             seq += 1;
         }
     });

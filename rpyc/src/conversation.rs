@@ -32,10 +32,9 @@ pub use known::Known;
 pub use objects::How;
 pub use window::SEQ_MAX;
 
-use std::collections::HashMap;
-
 use crate::family::Family;
 use crate::head::{Head, Kind};
+use crate::ids::{Ids, trim};
 use crate::message::{Body, Boxed, Message, ObjectId, Owner, Raised, Request};
 
 use arrivals::{Arrivals, passed};
@@ -84,7 +83,7 @@ pub struct Conversation {
 #[derive(Debug)]
 struct Party {
     objects: Objects,
-    open: HashMap<u64, Open>,
+    open: Ids<u64, Open>,
     window: Window,
     /// Of the numbers from [`SEQ_MAX`] on, when a relay beyond may use them.
     relay: Option<Window>,
@@ -94,7 +93,7 @@ impl Party {
     fn new(limits: Limits) -> Self {
         Self {
             objects: Objects::new(limits.objects),
-            open: HashMap::new(),
+            open: Ids::default(),
             window: Window::new(),
             relay: None,
         }
@@ -123,8 +122,8 @@ impl Conversation {
         conversation
     }
 
-    /// Takes note of a message. `size` is what it takes on the wire and `now` the time; both
-    /// come back with the answer and mean nothing here.
+    /// Takes note of a message. `size` is what it takes on the wire; it comes back with the
+    /// answer and means nothing here.
     ///
     /// A request is taken for sent. One that is not let through must be
     /// [withdrawn](Self::withdraw), and its answer not be shown here.
@@ -137,12 +136,11 @@ impl Conversation {
         from: Side,
         message: &Message<'_>,
         size: usize,
-        now: u64,
     ) -> Result<Step<'_>, Breach> {
         self.same_dialect(message.head())?;
         match &message.body {
             Body::Request(request) => {
-                let asked = self.ask(from, message.head(), request, size, now)?;
+                let asked = self.ask(from, message.head(), request, size)?;
                 Ok(Step::Asked(asked))
             }
             Body::Reply(result) => {
@@ -176,17 +174,11 @@ impl Conversation {
     /// # Errors
     ///
     /// As [`see`](Self::see).
-    pub fn see_head(
-        &mut self,
-        from: Side,
-        head: Head,
-        size: usize,
-        now: u64,
-    ) -> Result<Step<'_>, Breach> {
+    pub fn see_head(&mut self, from: Side, head: Head, size: usize) -> Result<Step<'_>, Breach> {
         self.same_dialect(head)?;
         if let Kind::Request { handler } = head.kind {
             self.may_ask(from, head.seq)?;
-            let open = Open::unread(handler, &mut self.names, size, now);
+            let open = Open::unread(handler, &mut self.names, size);
             return Ok(Step::Asked(self.opened(from, head, open)?));
         }
         let open = self.close(from, head.seq, head.kind == Kind::Reply)?;
@@ -326,7 +318,6 @@ impl Conversation {
         head: Head,
         request: &Request<'_>,
         size: usize,
-        now: u64,
     ) -> Result<Asked<'_>, Breach> {
         self.may_ask(from, head.seq)?;
         let class = request.target().map_or(0, |id| id.name.len());
@@ -349,7 +340,7 @@ impl Conversation {
         }
         .request(request);
 
-        let mut open = Open::new(request.handler(), subject, text, args, size, now);
+        let mut open = Open::new(request.handler(), subject, text, args, size);
         if let Request::Del { count, .. } = request
             && let Some(slot) = target
         {
@@ -416,8 +407,9 @@ impl Conversation {
     /// The request that a message of `from` answers.
     fn close(&mut self, from: Side, seq: u64, done: bool) -> Result<Open, Breach> {
         let asker = from.other();
-        let open = self.party(asker).open.remove(&seq);
-        let open = open.ok_or(Breach::Unasked(seq))?;
+        let requests = &mut self.party(asker).open;
+        let open = requests.remove(&seq).ok_or(Breach::Unasked(seq))?;
+        trim(requests);
         self.settle(asker, &open, done);
         Ok(open)
     }

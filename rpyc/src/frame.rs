@@ -22,6 +22,8 @@ pub const COMPRESSION_THRESHOLD: usize = 3000;
 
 pub(crate) const COMPRESSION_LEVEL: u32 = 1;
 
+const SHORT: &str = "a frame is shorter than 4 GiB";
+
 /// One frame, as it came.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
@@ -98,8 +100,37 @@ pub fn encode(payload: &[u8]) -> Vec<u8> {
     }
 }
 
+/// As [`encode`], of a payload that `write` adds to the end of what it is given.
+///
+/// # Panics
+///
+/// As [`encode`].
+pub fn encode_with(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let frame = encode_plain_with(write);
+    match frame.len() - HEADER_LEN - 1 {
+        ..=COMPRESSION_THRESHOLD => frame,
+        _ => encode(&frame[HEADER_LEN..frame.len() - 1]),
+    }
+}
+
+/// As [`encode_with`], never compressed: for a receiver on the same machine. rpyc takes
+/// either.
+///
+/// # Panics
+///
+/// As [`encode`].
+pub fn encode_plain_with(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(128);
+    frame.extend_from_slice(&[0; HEADER_LEN]);
+    write(&mut frame);
+    let length = u32::try_from(frame.len() - HEADER_LEN).expect(SHORT);
+    frame[..HEADER_LEN - 1].copy_from_slice(&length.to_be_bytes());
+    frame.push(FLUSH);
+    frame
+}
+
 fn put(flag: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a frame is shorter than 4 GiB");
+    let length = u32::try_from(payload.len()).expect(SHORT);
     let mut frame = Vec::with_capacity(HEADER_LEN + payload.len() + 1);
     frame.extend_from_slice(&length.to_be_bytes());
     frame.push(flag);
@@ -126,6 +157,16 @@ mod tests {
         assert_eq!(encode(b""), b"\x00\x00\x00\x00\x00\n");
         let at_threshold = encode(&[b'x'; COMPRESSION_THRESHOLD]);
         assert_eq!(at_threshold.len(), HEADER_LEN + COMPRESSION_THRESHOLD + 1);
+    }
+
+    #[test]
+    fn a_payload_is_framed_where_it_is_written() {
+        for length in [0, 3, COMPRESSION_THRESHOLD, COMPRESSION_THRESHOLD + 1] {
+            let payload = vec![b'x'; length];
+            let written = |out: &mut Vec<u8>| out.extend_from_slice(&payload);
+            assert_eq!(encode_with(written), encode(&payload), "{length}");
+            assert_eq!(encode_plain_with(written), put(0, &payload), "{length}");
+        }
     }
 
     #[test]

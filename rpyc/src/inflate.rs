@@ -29,6 +29,12 @@ impl Inflater {
         }
     }
 
+    /// Gives back what it keeps from one frame for the next, about 50 KiB and the payload.
+    pub fn give_back(&mut self) {
+        self.zlib = None;
+        self.room = Vec::new();
+    }
+
     /// The payload of a frame: its body, or what that inflates to.
     ///
     /// rpyc inflates with `zlib.decompress`, which ignores bytes after the stream; here

@@ -27,7 +27,6 @@
 //!     half: &mut Half,
 //!     conversation: &mut Conversation,
 //!     bytes: &[u8],
-//!     now: u64,
 //! ) -> Result<Vec<String>, Box<dyn std::error::Error>> {
 //!     let mut done = Vec::new();
 //!     half.lane.input.extend_from_slice(bytes);
@@ -38,12 +37,12 @@
 //!                 let frame = whole.frame();
 //!                 let payload = half.inflater.payload(&frame)?;
 //!                 let message = Message::read(payload, Limits::WIDE)?;
-//!                 conversation.see(half.from, &message, frame.wire_len(), now)?
+//!                 conversation.see(half.from, &message, frame.wire_len())?
 //!             }
 //!             // Too great to be taken whole: it goes by, and its head is all that is known.
 //!             Next::Great { head, length } => {
 //!                 half.lane.pass(length);
-//!                 conversation.see_head(half.from, head, length, now)?
+//!                 conversation.see_head(half.from, head, length)?
 //!             }
 //!             Next::Part(_) => continue,
 //!         };
@@ -71,8 +70,8 @@
 //! // `(1, 0, (1, (1, ("hi",))))`: a ping; and the reply to it.
 //! let asked = b"\x00\x00\x00\x0c\x00\x12\x51\x50\x11\x51\x11\x51\x10\x08\x0bhi\n";
 //! let reply = b"\x00\x00\x00\x09\x00\x12\x52\x50\x11\x51\x08\x0bhi\n";
-//! assert!(follow(&mut client, &mut conversation, asked, 0)?.is_empty());
-//! assert!(follow(&mut server, &mut conversation, reply, 1)?.is_empty());
+//! assert!(follow(&mut client, &mut conversation, asked)?.is_empty());
+//! assert!(follow(&mut server, &mut conversation, reply)?.is_empty());
 //! assert_eq!(conversation.held(Side::Client), (0, 0));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -99,6 +98,7 @@ pub mod exception;
 pub mod family;
 pub mod frame;
 pub mod head;
+pub mod ids;
 pub mod inflate;
 pub mod lane;
 pub mod message;
@@ -119,6 +119,7 @@ pub use exception::{ExceptionClass, exception_frame};
 pub use family::Family;
 pub use frame::{Frame, FrameError};
 pub use head::{Head, Kind, Threads};
+pub use ids::Ids;
 pub use inflate::Inflater;
 pub use lane::{Lane, Next, WholeFrame};
 pub use message::{Body, Boxed, Malformed, Message, ObjectId, Request};

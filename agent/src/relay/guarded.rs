@@ -160,7 +160,7 @@ impl Guarded {
         match message {
             Some(message) => self
                 .conversation
-                .see(Side::Client, &message, size, 0)
+                .see(Side::Client, &message, size)
                 .map(drop)
                 .map_err(|breach| Stop::new(Side::Client, breach)),
             None => {
@@ -173,7 +173,7 @@ impl Guarded {
 
     /// Takes note of a message of which only the head was read.
     fn unread(&mut self, from: Side, head: Head, size: usize) -> Result<(), Stop> {
-        match self.conversation.see_head(from, head, size, 0) {
+        match self.conversation.see_head(from, head, size) {
             Ok(_) => Ok(()),
             Err(breach) => Err(Stop::new(from, breach)),
         }
@@ -213,7 +213,7 @@ impl Guarded {
         let message = Message::read(payload, brine::Limits::WIDE)
             .map_err(|error| Stop::new(Side::Server, error))?;
         self.conversation
-            .see(Side::Server, &message, size, 0)
+            .see(Side::Server, &message, size)
             .map_err(|breach| Stop::new(Side::Server, breach))?;
         if let Body::Request(request) = &message.body
             && let Err(why) = reverse::judge(&self.conversation, request)

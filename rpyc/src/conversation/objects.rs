@@ -4,15 +4,17 @@
 //! reference sent counts one; a `DEL` takes back as many as its receiver had got. At zero
 //! rpyc lets go of the object, and CPython may give its id to the next one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::ids::{Ids, trim};
 use crate::message::ObjectId;
 
 /// Names under which two ids are kept at once. They belong to a class and to an object; when
 /// both are made anew at the same places, there are two names until the last `DEL` of the
 /// old ones has its answer.
 const NAMES_MAX: usize = 16;
+/// Tables with so many places keep them.
+const ROOM_KEPT: usize = 256;
 
 /// Where in the table an object is.
 pub(crate) type Slot = u32;
@@ -93,9 +95,11 @@ pub(crate) struct TooMany;
 /// All that one side has handed out.
 #[derive(Debug)]
 pub(crate) struct Objects {
-    by_id: HashMap<(u64, u64), Slot>,
+    by_id: Ids<(u64, u64), Slot>,
     slots: Vec<Option<Object>>,
+    /// Places that were left. One that is not there any more, or taken, is passed over.
     free: Vec<Slot>,
+    count: usize,
     most: usize,
     /// Bytes of the texts and names of all objects.
     pub(crate) text_bytes: usize,
@@ -104,16 +108,17 @@ pub(crate) struct Objects {
 impl Objects {
     pub(crate) fn new(most: usize) -> Self {
         Self {
-            by_id: HashMap::new(),
+            by_id: Ids::default(),
             slots: Vec::new(),
             free: Vec::new(),
+            count: 0,
             most,
             text_bytes: 0,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.count
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&Object> {
@@ -191,7 +196,8 @@ impl Objects {
             named: 0,
             origin,
         };
-        let slot = match self.free.pop() {
+        self.count += 1;
+        let slot = match self.take_free() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(object);
                 slot
@@ -281,10 +287,38 @@ impl Objects {
         let Some(object) = self.slots[slot as usize].take_if(|object| gone(object)) else {
             return;
         };
+        self.count -= 1;
         self.free.push(slot);
         self.unlink(slot, &object);
         self.text_bytes = self.text_bytes.saturating_sub(object.name.len());
         self.forget_text(&object.origin);
+        self.trim();
+    }
+
+    fn take_free(&mut self) -> Option<Slot> {
+        while let Some(slot) = self.free.pop() {
+            if let Some(None) = self.slots.get(slot as usize) {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// Gives back the room behind the last object that is left. The first ones of a session
+    /// are mostly those that live as long as it does.
+    fn trim(&mut self) {
+        while let Some(None) = self.slots.last() {
+            self.slots.pop();
+        }
+        let slots = self.slots.len();
+        if self.slots.capacity() > ROOM_KEPT && slots < self.slots.capacity() / 4 {
+            self.slots.shrink_to(slots * 2);
+        }
+        if self.free.len() > ROOM_KEPT.max(2 * slots) {
+            self.free.retain(|slot| (*slot as usize) < slots);
+            self.free.shrink_to_fit();
+        }
+        trim(&mut self.by_id);
     }
 
     fn unlink(&mut self, slot: Slot, object: &Object) {

@@ -24,7 +24,6 @@ pub(super) struct Open {
     pub(super) naming: Naming,
     /// Objects that it names and the other side does not have.
     pub(super) unknown: usize,
-    asked_at: u64,
     asked_size: usize,
     /// The object that a `DEL` drops, how often, and what that does.
     pub(super) drops: Option<(Slot, u64, Dropped)>,
@@ -40,7 +39,6 @@ impl Open {
         text: Text,
         args: Range<usize>,
         size: usize,
-        now: u64,
     ) -> Self {
         Self {
             handler,
@@ -52,7 +50,6 @@ impl Open {
             weight: subject.weight,
             naming: subject.naming,
             unknown: 0,
-            asked_at: now,
             asked_size: size,
             drops: None,
             first_named: None,
@@ -61,7 +58,7 @@ impl Open {
     }
 
     /// A request of which nothing but the head is known.
-    pub(super) fn unread(handler: u8, names: &mut Names, size: usize, now: u64) -> Self {
+    pub(super) fn unread(handler: u8, names: &mut Names, size: usize) -> Self {
         let unread = names.get("?");
         let subject = Subject {
             class: unread.clone(),
@@ -72,7 +69,7 @@ impl Open {
         let mut text = Text::new();
         text.push("<a great request>");
         let end = text.len();
-        Self::new(handler, subject, text, end..end, size, now)
+        Self::new(handler, subject, text, end..end, size)
     }
 
     /// Bytes that it takes beside a fixed number.
@@ -115,7 +112,6 @@ impl Open {
             method: self.method,
             weight: self.weight,
             outcome,
-            asked_at: self.asked_at,
             asked_size: self.asked_size,
             answered_size: size,
             unknown: 0,

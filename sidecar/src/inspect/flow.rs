@@ -230,6 +230,7 @@ impl Flow {
                     self.turn_over = true;
                     return Ok(true);
                 }
+                Want::Slot if self.reserve.is_none() && inspector.take_slot_now() => {}
                 Want::Slot => {
                     let reserve = self.reserve.get_or_insert_with(|| {
                         let calls = inspector.calls();

@@ -7,16 +7,15 @@ mod last_words;
 mod records;
 mod script_asks;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use rpyc::conversation::{Breach, Limits, SEQ_MAX};
 use rpyc::reverse::Reverse;
 use rpyc::{
-    Body, Conversation, Family, FrameError, Head, Inflater, Lane, Malformed, Message, Next, Side,
-    WholeFrame, brine, dialect, frame,
+    Body, Conversation, Family, FrameError, Head, Ids, Inflater, Lane, Malformed, Message, Next,
+    Side, WholeFrame, brine, dialect, frame,
 };
 use wire::Code;
 
@@ -132,13 +131,12 @@ struct State {
     reverse: Reverse,
     calls: SessionCalls,
     slot: Option<Slot>,
-    open: HashMap<(Side, u64), Open>,
+    open: Ids<(Side, u64), Open>,
     /// Numbers of our own requests to the client, whose answers are for us.
     own: HashSet<u64>,
     next_own: u64,
     client_family: Option<Family>,
     houdini_family: Option<Family>,
-    began: Instant,
 }
 
 /// A request that was forwarded.
@@ -193,12 +191,11 @@ impl Inspector {
                 reverse: role.reverse_calls(),
                 calls,
                 slot: None,
-                open: HashMap::new(),
+                open: Ids::default(),
                 own: HashSet::new(),
                 next_own: SEQ_MAX,
                 client_family: None,
                 houdini_family: houdini,
-                began: Instant::now(),
             },
         }
     }
@@ -206,6 +203,12 @@ impl Inspector {
     /// Where room for records is to be had.
     pub(super) fn calls(&self) -> SessionCalls {
         self.state.calls.clone()
+    }
+
+    /// Takes room for the record of one call when it is there.
+    pub(super) fn take_slot_now(&mut self) -> bool {
+        self.state.slot = self.state.calls.reserve_now();
+        self.state.slot.is_some()
     }
 
     /// Room for the record of one call.
@@ -292,18 +295,23 @@ impl Inspector {
             Side::Server => &mut self.from_houdini,
         };
         let view = whole.frame();
-        let size = view.wire_len();
+        let (size, was_compressed) = (view.wire_len(), view.compressed);
         let payload = match inflater.payload(&view) {
             Ok(payload) => payload,
             // Small as it travels, great inflated. In a narrow role no honest client asks so.
             Err(FrameError::Bomb) if self.state.bench.is_none() || from == Side::Server => {
+                inflater.give_back();
                 return self.inflates_far(from, whole, out);
             }
             Err(error) => return Err(Stop::of(from, error)),
         };
         let message =
             Message::read(payload, self.state.limits).map_err(|error| malformed(from, error))?;
-        self.state.message(from, message, size, out)
+        let fate = self.state.message(from, message, size, out);
+        if was_compressed {
+            inflater.give_back();
+        }
+        fate
     }
 
     /// A frame that is taken whole and holds a great message.
@@ -334,10 +342,6 @@ fn malformed(from: Side, error: Malformed) -> Stop {
 }
 
 impl State {
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-
     fn family_of(&mut self, side: Side) -> &mut Option<Family> {
         match side {
             Side::Client => &mut self.client_family,
@@ -380,12 +384,13 @@ impl State {
         if !self.is_bridged() {
             return match self.bench {
                 // What was understood is what is sent, byte for byte.
-                Some(_) => Fate::Instead(encoded(message)),
+                Some(_) => Fate::Instead(encoded_for(from.other(), message)),
                 None => Fate::Pass,
             };
         }
         let family = self.family_of(from.other()).unwrap_or(message.family);
-        Fate::Instead(encoded(&Message { family, ..*message }))
+        let message = Message { family, ..*message };
+        Fate::Instead(encoded_for(from.other(), &message))
     }
 
     fn message(
@@ -424,7 +429,14 @@ fn breached(from: Side, breach: Breach) -> Stop {
 
 /// The frame of a message.
 fn encoded(message: &Message<'_>) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(128);
-    message.write(&mut payload);
-    frame::encode(&payload)
+    frame::encode_with(|payload| message.write(payload))
+}
+
+/// The frame of a message for one side. Houdini is on this machine: there compressing would
+/// cost time at both ends and spare nothing.
+fn encoded_for(to: Side, message: &Message<'_>) -> Vec<u8> {
+    match to {
+        Side::Client => encoded(message),
+        Side::Server => frame::encode_plain_with(|payload| message.write(payload)),
+    }
 }

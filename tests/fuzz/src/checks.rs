@@ -326,7 +326,7 @@ impl Follower {
         let Ok(message) = Message::read(payload, Limits::NARROW) else {
             return true;
         };
-        match self.0.see(from, &message, payload.len(), 1) {
+        match self.0.see(from, &message, payload.len()) {
             Ok(Step::Asked(asked)) => readable(asked.expression()),
             Ok(Step::Answered(answered)) => {
                 readable(&answered.expression);

@@ -153,3 +153,29 @@ fn the_table_has_an_end_and_its_room_is_used_again() {
     objects.end_drop(slot, 1, true);
     assert_eq!(arrive(&mut objects, 3, "three"), slot);
 }
+
+#[test]
+fn room_is_given_back_after_a_rush() {
+    let mut objects = Objects::new(100_000);
+    for object_id in 0..50_000 {
+        arrive(&mut objects, object_id, "point");
+    }
+    for object_id in 3..50_000 {
+        let slot = objects.find(&id("hou.Parm", object_id)).unwrap();
+        objects.begin_drop(slot, 1).unwrap();
+        objects.end_drop(slot, 1, true);
+    }
+    let room = [
+        objects.slots.capacity(),
+        objects.free.capacity(),
+        objects.by_id.capacity(),
+    ];
+    assert!(room.iter().all(|room| *room <= ROOM_KEPT), "{room:?}");
+    // What is left is still found, and places are used again.
+    assert!((0..3).all(|object_id| text(&objects, object_id).is_some()));
+    let slots: Vec<Slot> = (100..110)
+        .map(|object_id| arrive(&mut objects, object_id, "again"))
+        .collect();
+    assert_eq!(objects.len(), 13);
+    assert!(slots.iter().all(|slot| *slot < 20), "{slots:?}");
+}

@@ -1,6 +1,7 @@
 //! Answers, of either side.
 
 use rpyc::conversation::Outcome as Ended;
+use rpyc::ids::trim;
 use rpyc::reverse::{self, Reverse};
 use rpyc::{Answered, Message, Side, Step};
 
@@ -14,13 +15,13 @@ impl State {
         message: &Message<'_>,
         size: usize,
     ) -> Result<Fate, Stop> {
-        let now = self.now();
-        let step = self.conversation.see(from, message, size, now);
+        let step = self.conversation.see(from, message, size);
         let step = step.map_err(|breach| breached(from, breach))?;
         let Step::Answered(answered) = step else {
             return Err(Stop::of(from, "a request that is an answer"));
         };
         let open = self.open.remove(&(from.other(), message.seq));
+        trim(&mut self.open);
         if let Some(open) = open {
             if let (Some(bench), Some(asked)) = (&mut self.bench, &open.asked) {
                 bench.answered(asked, message);

@@ -170,10 +170,9 @@ impl State {
 
     /// Follows a message of which only the head was read.
     pub(super) fn unread(&mut self, from: Side, head: Head, size: usize) -> Result<(), Stop> {
-        let now = self.now();
         let family = self.client_family.unwrap_or(head.family);
         let head = Head { family, ..head };
-        let step = self.conversation.see_head(from, head, size, now);
+        let step = self.conversation.see_head(from, head, size);
         match step.map_err(|breach| breached(from, breach))? {
             Step::Asked(asked) => {
                 let call = new_call(direction(from), &asked, size);
@@ -200,7 +199,7 @@ fn great_call(size: usize) -> Call {
         time: Timestamp::now(),
         direction: Direction::ToHoudini,
         expression: "<a great request>".into(),
-        class: String::new(),
+        class: "".into(),
         method: "?".into(),
         arguments: Vec::new(),
         bytes_up: size as u64,

@@ -17,8 +17,7 @@ impl State {
         size: usize,
         out: &mut Out,
     ) -> Result<Fate, Stop> {
-        let now = self.now();
-        let step = self.conversation.see(Side::Server, message, size, now);
+        let step = self.conversation.see(Side::Server, message, size);
         let step = step.map_err(|breach| breached(Side::Server, breach))?;
         let Step::Asked(asked) = step else {
             return Err(Stop::of(Side::Server, "an answer that is a request"));

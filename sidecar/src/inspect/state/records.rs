@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rpyc::{Boxed, Request, Side};
 
 use super::{Open, State};
-use crate::audit::{Argument, Call, Direction, MARKER};
+use crate::audit::{Argument, Call, Direction};
 
 impl State {
     pub(super) fn begin(&mut self, open: &mut Open, call: Option<Call>) {
@@ -45,18 +45,8 @@ impl State {
         if call.arguments.is_empty() {
             return;
         }
-        let mut shown = call.clone();
-        self.calls.redactor().redact(
-            &mut shown.expression,
-            &shown.class,
-            &shown.method,
-            &mut shown.arguments,
-        );
-        if shown
-            .arguments
-            .iter()
-            .any(|argument| argument.value.contains(MARKER))
-        {
+        let redactor = self.calls.redactor();
+        if redactor.hides(&call.expression, &call.class, &call.method, &call.arguments) {
             self.conversation.hide_arguments(asker, seq);
         }
     }
@@ -79,8 +69,8 @@ pub(super) fn new_call(direction: Direction, asked: &rpyc::Asked<'_>, size: usiz
         time: Timestamp::now(),
         direction,
         expression: expression.to_owned(),
-        class: asked.class().to_owned(),
-        method: asked.method().to_owned(),
+        class: asked.class().clone(),
+        method: asked.method().clone(),
         arguments: Vec::new(),
         bytes_up: size as u64,
         reference: None,
@@ -93,8 +83,8 @@ pub(super) fn plain_call(direction: Direction, request: &Request<'_>, size: usiz
         time: Timestamp::now(),
         direction,
         expression: request.name().to_owned(),
-        class: String::new(),
-        method: request.name().to_owned(),
+        class: "".into(),
+        method: request.name().into(),
         arguments: Vec::new(),
         bytes_up: size as u64,
         reference: None,

@@ -18,8 +18,7 @@ impl State {
         out: &mut Out,
     ) -> Result<Fate, Stop> {
         let judged = self.bench.as_mut().map(|bench| bench.judge(request));
-        let now = self.now();
-        let step = self.conversation.see(Side::Client, message, size, now);
+        let step = self.conversation.see(Side::Client, message, size);
         let step = step.map_err(|breach| breached(Side::Client, breach))?;
         let Step::Asked(asked) = step else {
             return Err(Stop::of(Side::Client, "an answer that is a request"));
