@@ -54,12 +54,12 @@ async fn measure(role: &str, calls: u32) {
     let session = attempt.open(false).await.map_err(|_| "no session").unwrap();
     let policy = Policy::built_in();
     let powers = policy.role(role).unwrap();
+    let rules = Arc::new(Live::new(policy));
     let who = Who {
         identity: "alice".into(),
         role: role.into(),
-        contact: None,
+        rules: rules.clone(),
     };
-    let rules = Arc::new(Live::new(policy));
     let mut inspector = Inspector::new(who, &powers, rules, session.calls(), None, 1 << 28);
     // The first ones are for the caches.
     relay(&mut inspector, Play::begin(calls / 10)).await;

@@ -90,12 +90,12 @@ async fn relay(
     }
     let houdini = permit.houdini().clone();
     let known = guard.families.of(&houdini).await;
+    let rules = permit.rules().clone();
     let who = Who {
         identity: permit.peer().identity().shorthand(),
         role: permit.role().as_str().into(),
-        contact: permit.role().contact().map(str::to_owned),
+        rules: rules.clone(),
     };
-    let rules = permit.rules().clone();
     let translated = guard.config().limits.translated_bytes;
     let mut inspector =
         Inspector::new(who, permit.role(), rules, record.calls(), known, translated);

@@ -112,7 +112,8 @@ def test_a_live_session_is_judged_by_the_new_rules_from_its_next_call(studio, ve
     assert ask("set(3.0)") == {"value": None}
     assert ask("name()") == {"value": "sphere1"}
 
-    here.reload(LOOKDEV + NAMELESS)
+    leads = "others@studio.example"
+    here.reload(LOOKDEV.replace("lookdev-leads@studio.example", leads) + NAMELESS)
     assert_denied(ask("set(4.0)"), "default", leads)
     assert_denied(ask("name()"), "lookdev/nameless", leads)
     assert_denied(ask(NAME), "lookdev/nameless", leads)
