@@ -89,20 +89,21 @@ async fn relay(
         return relay::run(session.stream(), up, &mut record.traffic, idle, ended).await;
     }
     let houdini = permit.houdini().clone();
-    let known = guard.families.of(&houdini).await;
+    let listener = up.listener(&houdini).await;
+    let asking = guard.families.of(&houdini, listener);
     let who = Who {
         identity: permit.peer().identity().shorthand(),
         role: permit.role().as_str().into(),
         contact: permit.role().contact().map(str::to_owned),
     };
     let rules = permit.rules().clone();
-    let mut inspector = Inspector::new(who, permit.role(), rules, record.calls(), known);
+    let mut inspector = Inspector::new(who, permit.role(), rules, record.calls());
     let ended = permit.registration().ended();
     let client = session.stream();
     let traffic = &mut record.traffic;
-    let (end, why) = inspect::run(client, up, &mut inspector, traffic, idle, ended).await;
-    if let Some(family) = inspector.houdini_family() {
-        guard.families.learn(&houdini, family);
+    let (end, why) = inspect::run(client, up, &mut inspector, asking, traffic, idle, ended).await;
+    if let Some(family) = inspector.houdini_showed() {
+        guard.families.learn(&houdini, listener, family);
     }
     if let Some(why) = why {
         record.note(why);
