@@ -6,6 +6,7 @@ import time
 import pytest
 
 import harness
+from test_reasons import assert_told
 
 #: Server and client; those of 6 and of another version need a translation.
 PAIRS = [("4.1.0", "5.3.1"), ("4.1.0", "6.0.2"), ("6.0.2", "4.1.0"), ("6.0.2", "6.0.2")]
@@ -111,3 +112,17 @@ def test_a_server_that_speaks_first_is_understood(machine, site, pair):
         for _ in range(2):
             found = arrive(machine, agent, pair[1])
             assert found.get("value") == 42, found
+
+
+@EACH_PAIR
+def test_a_server_that_wants_the_scripts_python_first_is_told_of(machine, site, pair):
+    """rpyc's ``ClassicService`` serves nobody without. The script does not wait in vain."""
+    with machine.server(pair[0], service="ClassicService") as server:
+        site.start_guard("127.0.0.1:%d" % server.port)
+        agent = site.bring_in("alice")
+        found = arrive(machine, agent, pair[1])
+        why = ("Houdini's server asks for the script's own Python before it serves the script, "
+               "and the guard does not hand that out")
+        found = dict(found, first=found.get("message"))
+        assert_told(found, why, hint="run rpyc's SlaveService in Houdini")
+        assert site.wait_for_record("closed")["reason"] == "session-protocol"
