@@ -60,7 +60,7 @@ async fn measure(role: &str, calls: u32) {
         role: role.into(),
         rules: rules.clone(),
     };
-    let mut inspector = Inspector::new(who, &powers, rules, session.calls(), None, 1 << 28);
+    let mut inspector = Inspector::new(who, &powers, rules, session.calls(), 1 << 28);
     // The first ones are for the caches.
     relay(&mut inspector, Play::begin(calls / 10)).await;
     let (own, writer) = (own_cpu(), writer_cpu());
@@ -89,6 +89,7 @@ async fn relay(inspector: &mut Inspector, play: Play) {
         &mut client,
         &mut houdini,
         inspector,
+        std::future::ready(None),
         &mut traffic,
         None,
         never,

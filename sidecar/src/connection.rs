@@ -89,7 +89,8 @@ async fn relay(
         return relay::run(session.stream(), up, &mut record.traffic, idle, ended).await;
     }
     let houdini = permit.houdini().clone();
-    let known = guard.families.of(&houdini).await;
+    let listener = up.listener(&houdini).await;
+    let asking = guard.families.of(&houdini, listener);
     let rules = permit.rules().clone();
     let who = Who {
         identity: permit.peer().identity().shorthand(),
@@ -97,14 +98,13 @@ async fn relay(
         rules: rules.clone(),
     };
     let translated = guard.config().limits.translated_bytes;
-    let mut inspector =
-        Inspector::new(who, permit.role(), rules, record.calls(), known, translated);
+    let mut inspector = Inspector::new(who, permit.role(), rules, record.calls(), translated);
     let ended = permit.registration().ended();
     let client = session.stream();
     let traffic = &mut record.traffic;
-    let (end, why) = inspect::run(client, up, &mut inspector, traffic, idle, ended).await;
-    if let Some(family) = inspector.houdini_family() {
-        guard.families.learn(&houdini, family);
+    let (end, why) = inspect::run(client, up, &mut inspector, asking, traffic, idle, ended).await;
+    if let Some(family) = inspector.houdini_showed() {
+        guard.families.learn(&houdini, listener, family);
     }
     if let Some(why) = why {
         record.note(why);

@@ -195,9 +195,10 @@ class Machine:
         assert path.exists(), "%s is not there; run: cargo verify python" % path
         return path
 
-    def server(self, version, port=0, host="127.0.0.1"):
-        """Starts a classic rpyc server with the scene."""
+    def server(self, version, port=0, host="127.0.0.1", service="SlaveService"):
+        """Starts an rpyc server with the scene."""
         command = [self.python(version), HERE / "hrpyc_server.py", "--port", port, "--host", host]
+        command += ["--service", service]
         return Listener([*self.inside, *command])
 
     def script(self, version, name, *arguments):

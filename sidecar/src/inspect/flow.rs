@@ -6,12 +6,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use rpyc::{Lane, Side};
+use rpyc::{Family, Lane, Side};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 use wire::Code;
 
+use super::opening::Opening;
 use super::state::{Inspector, Out, Stop, WHOLE, Want};
 use crate::audit::{Full, Slot};
 use crate::relay::{End, Over, Traffic, until_over};
@@ -20,8 +21,9 @@ use crate::relay::{End, Over, Traffic, until_over};
 const CHUNK: usize = 64 * 1024;
 /// While so much waits to be written to a side, nothing more is taken for it.
 const ENOUGH: usize = 256 * 1024;
-/// While so much of one side waits to be gone through, nothing more is taken from it.
-const UNREAD: usize = WHOLE + CHUNK;
+/// While so much of a side waits to be looked at, nothing more is taken from it. A frame that
+/// is taken whole fits.
+const HELD: usize = WHOLE + CHUNK;
 
 /// How long a script may take to receive what it is told at the end.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -32,12 +34,16 @@ type Reserve = Pin<Box<dyn Future<Output = Result<Slot, Full>> + Send>>;
 /// the session must be stopped, or nothing has moved for `idle`. Says why the session was
 /// stopped, where there is more to say than its end.
 ///
+/// `asking` gives the family that Houdini speaks, or `None` when that cannot be found out.
+/// The client's messages wait for it unless Houdini shows it by itself.
+///
 /// A script that waits for an answer then is told why, but where `ended` says so: its agent
 /// asks for the verdict, and gets it.
 pub async fn run<C, U>(
     client: &mut C,
     houdini: &mut U,
     inspector: &mut Inspector,
+    asking: impl Future<Output = Option<Family>> + Send,
     traffic: &mut Traffic,
     idle: Option<Duration>,
     ended: impl Future<Output = Code>,
@@ -47,6 +53,7 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let mut flow = Flow {
+        opening: Opening::new(asking),
         up: Way::default(),
         down: Way::default(),
         out: Out::default(),
@@ -74,7 +81,8 @@ where
 }
 
 /// Both directions.
-struct Flow {
+struct Flow<'a> {
+    opening: Opening<'a>,
     up: Way,
     down: Way,
     out: Out,
@@ -110,7 +118,7 @@ impl Default for Way {
     }
 }
 
-impl Flow {
+impl Flow<'_> {
     fn poll<C, U>(
         &mut self,
         cx: &mut Context<'_>,
@@ -125,7 +133,11 @@ impl Flow {
     {
         loop {
             let mut moved = false;
-            for side in [Side::Client, Side::Server] {
+            let sides = match self.opens(cx, inspector, traffic) {
+                true => &[Side::Client, Side::Server][..],
+                false => &[],
+            };
+            for &side in sides {
                 match self.advance(cx, side, inspector) {
                     Ok(went_on) => moved |= went_on,
                     Err(stop) => {
@@ -181,6 +193,27 @@ impl Flow {
             if !moved {
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// May messages be taken out of the lanes?
+    fn opens(
+        &mut self,
+        cx: &mut Context<'_>,
+        inspector: &mut Inspector,
+        traffic: &Traffic,
+    ) -> bool {
+        if traffic.up > 0 || !self.out.to_houdini.is_empty() {
+            return true;
+        }
+        let client = (&self.up.lane, self.up.source_ended);
+        let houdini = (&self.down.lane, self.down.source_ended);
+        match self.opening.poll(cx, client, houdini) {
+            Poll::Ready((client, houdini)) => {
+                inspector.opens(client, houdini);
+                true
+            }
+            Poll::Pending => false,
         }
     }
 
@@ -269,7 +302,7 @@ impl Way {
     where
         S: AsyncRead + Unpin,
     {
-        if self.source_ended || self.lane.input.len() >= UNREAD {
+        if self.source_ended || self.lane.input.len() >= HELD {
             return Poll::Pending;
         }
         let input = &mut self.lane.input;

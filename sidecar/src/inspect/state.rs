@@ -137,6 +137,8 @@ struct State {
     next_own: u64,
     client_family: Option<Family>,
     houdini_family: Option<Family>,
+    /// By a message of its own.
+    houdini_showed: Option<Family>,
 }
 
 /// A request that was forwarded.
@@ -161,14 +163,13 @@ enum Fate {
 }
 
 impl Inspector {
-    /// For a session in a role. `houdini` is the family that Houdini is known to speak,
-    /// `translated` how many bytes a message may have that is translated to another family.
+    /// For a session in a role. `translated` is how many bytes a message may have that is
+    /// translated to another family.
     pub fn new(
         who: Who,
         role: &Role,
         rules: Arc<Live>,
         calls: SessionCalls,
-        houdini: Option<Family>,
         translated: usize,
     ) -> Self {
         let narrow = !role.is_full();
@@ -195,7 +196,8 @@ impl Inspector {
                 own: HashSet::new(),
                 next_own: SEQ_MAX,
                 client_family: None,
-                houdini_family: houdini,
+                houdini_family: None,
+                houdini_showed: None,
             },
         }
     }
@@ -217,8 +219,14 @@ impl Inspector {
     }
 
     /// The family that Houdini turned out to speak.
-    pub fn houdini_family(&self) -> Option<Family> {
-        self.state.houdini_family
+    pub fn houdini_showed(&self) -> Option<Family> {
+        self.state.houdini_showed
+    }
+
+    /// What each end speaks, as far as it is known before the first message.
+    pub(super) fn opens(&mut self, client: Option<Family>, houdini: Option<Family>) {
+        self.state.client_family = client;
+        self.state.houdini_family = houdini;
     }
 
     /// Goes through what has come in a lane as far as possible.
@@ -351,16 +359,19 @@ impl State {
 
     /// Takes note of what a side speaks.
     fn speaks(&mut self, from: Side, head: &Head) -> Result<(), Stop> {
+        let first = from == Side::Server && self.houdini_showed.is_none();
+        if first {
+            self.houdini_showed = Some(head.family);
+        }
         let known = self.family_of(from);
         match *known {
             Some(family) if family == head.family => {}
             None => *known = Some(head.family),
-            Some(_) if from == Side::Server => {
-                // Another Houdini than the one that was there the last time.
-                *known = Some(head.family);
+            // It got what it does not understand, and is about to end the connection.
+            Some(_) if first => {
                 return Err(Stop::new(
-                    "Houdini's rpyc is of another version than it was before; the next session \
-                     knows",
+                    "Houdini's rpyc is of another version than was known of it\n\
+                     hint: connect again; the next session knows",
                 ));
             }
             Some(_) => return Err(Stop::of(from, Breach::Dialect)),

@@ -49,6 +49,7 @@ impl State {
                 let denied = Outcome::Denied("reverse-calls".into());
                 slot.write(call, &denied, std::time::Duration::ZERO, 0);
             }
+            self.can_begin_without(request)?;
             return Ok(Fate::Drop);
         }
         let mut open = Open {
@@ -63,5 +64,23 @@ impl State {
         self.begin(&mut open, call);
         self.open.insert((Side::Server, message.seq), open);
         Ok(self.forwarded(Side::Server, message))
+    }
+
+    /// Houdini was refused this. Does it serve the script all the same?
+    ///
+    /// rpyc's `ClassicService` asks for the script's root before it serves anything
+    /// (`core/service.py::MasterService.on_connect`), gives up when it is refused, and does not
+    /// always close the connection.
+    fn can_begin_without(&self, request: &Request<'_>) -> Result<(), Stop> {
+        let (given, _) = self.conversation.held(Side::Server);
+        match request {
+            Request::GetRoot if given == 0 => Err(Stop::new(
+                "Houdini's server asks for the script's own Python before it serves the script, \
+                 and the guard does not hand that out\n\
+                 hint: run rpyc's SlaveService in Houdini, as hrpyc.start_server() does, and not \
+                 its ClassicService",
+            )),
+            _ => Ok(()),
+        }
     }
 }
