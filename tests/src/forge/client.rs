@@ -212,8 +212,14 @@ impl Client {
     /// # Errors
     /// What came instead.
     pub async fn handshake(&self) -> Result<(TlsStream<TcpStream>, SocketAddr), Attempt> {
-        let connection = connect(self.guard, self.from).await;
-        self.handshake_over(connection).await
+        match reach(self.guard, self.from).await {
+            (Ok(tcp), local) => self.handshake_over((tcp, local)).await,
+            (Err(error), local) => Err(Attempt {
+                local,
+                came: failure(&error),
+                handshake: None,
+            }),
+        }
     }
 
     /// As [`handshake`](Self::handshake), over a connection that [`connect`] has made.
@@ -276,7 +282,16 @@ pub async fn try_plain(guard: SocketAddr, bytes: &[u8]) -> Attempt {
 }
 
 /// A TCP connection to the guard, and the client's end of it.
+///
+/// # Panics
+/// When the guard does not take it.
 pub async fn connect(guard: SocketAddr, from: Option<IpAddr>) -> (TcpStream, SocketAddr) {
+    let (tcp, local) = reach(guard, from).await;
+    (tcp.expect("the guard takes connections"), local)
+}
+
+/// As [`connect`], where there may be no guard.
+async fn reach(guard: SocketAddr, from: Option<IpAddr>) -> (io::Result<TcpStream>, SocketAddr) {
     let (socket, loopback) = match guard {
         SocketAddr::V4(_) => (TcpSocket::new_v4(), IpAddr::from(Ipv4Addr::LOCALHOST)),
         SocketAddr::V6(_) => (TcpSocket::new_v6(), IpAddr::from(Ipv6Addr::LOCALHOST)),
@@ -284,12 +299,9 @@ pub async fn connect(guard: SocketAddr, from: Option<IpAddr>) -> (TcpStream, Soc
     let socket = socket.expect("a socket");
     let own = SocketAddr::new(from.unwrap_or(loopback), 0);
     socket.bind(own).expect("a loopback address");
-    let tcp = timeout(DEADLINE, socket.connect(guard))
-        .await
-        .expect("the guard takes connections")
-        .expect("the guard takes connections");
-    let local = tcp.local_addr().expect("an address");
-    (tcp, local)
+    let local = socket.local_addr().expect("an address");
+    let connected = timeout(DEADLINE, socket.connect(guard)).await;
+    (connected.unwrap_or_else(|late| Err(late.into())), local)
 }
 
 /// The answer on a stream that has said its hello.

@@ -35,21 +35,26 @@ impl Site {
     /// A guard with a configuration file of this content, which looks at its sessions as it
     /// comes.
     pub fn configured(toml: &str) -> Self {
+        Self::before(Upstream::echo(), toml)
+    }
+
+    /// As [`Site::configured`], before an upstream of one's own.
+    pub fn before(upstream: Upstream, toml: &str) -> Self {
         let trial = Trial::new().expect("a folder");
         let path = trial.folder().join("guard.toml");
         std::fs::write(&path, toml).expect("a configuration file");
         let path = path.to_str().expect("a path in UTF-8").to_owned();
-        Self::launch(trial, vec!["--config".into(), path])
+        Self::launch(trial, upstream, vec!["--config".into(), path])
     }
 
     /// A guard with further arguments.
     pub fn with_args(extra: &[&str]) -> Self {
         let trial = Trial::opaque().expect("a folder");
-        Self::launch(trial, extra.iter().map(|arg| (*arg).to_owned()).collect())
+        let extra = extra.iter().map(|arg| (*arg).to_owned()).collect();
+        Self::launch(trial, Upstream::echo(), extra)
     }
 
-    fn launch(trial: Trial, extra: Vec<String>) -> Self {
-        let upstream = Upstream::echo();
+    fn launch(trial: Trial, upstream: Upstream, extra: Vec<String>) -> Self {
         let args: Vec<&str> = extra.iter().map(String::as_str).collect();
         let guard = trial
             .start_guard(&upstream.address().to_string(), &args)

@@ -85,11 +85,7 @@ pub fn run(command: &mut Command) -> Result<Finished> {
 /// # Errors
 /// As [`run`].
 pub fn run_with_input(command: &mut Command, input: &str) -> Result<Finished> {
-    let mut running = Running::start_with(command, Stdio::piped())?;
-    if let Some(mut stdin) = running.child.stdin.take() {
-        // A program that ends without reading closes the pipe. That is its right.
-        let _ = stdin.write_all(input.as_bytes());
-    }
+    let mut running = Running::start_with_input(command, input)?;
     let status = running.wait()?;
     Ok(Finished {
         title: running.title.clone(),
@@ -106,6 +102,19 @@ impl Running {
     /// When it cannot be started.
     pub fn start(command: &mut Command) -> Result<Self> {
         Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts a program, with a short text on its standard input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with_input(command: &mut Command, input: &str) -> Result<Self> {
+        let mut running = Self::start_with(command, Stdio::piped())?;
+        if let Some(mut stdin) = running.child.stdin.take() {
+            // A program that ends without reading closes the pipe. That is its right.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        Ok(running)
     }
 
     fn start_with(command: &mut Command, stdin: Stdio) -> Result<Self> {

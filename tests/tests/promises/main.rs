@@ -8,6 +8,7 @@ mod agent_side;
 mod audit;
 mod audit_chain;
 mod audit_reading;
+mod crashes;
 mod disk;
 mod enrolment;
 mod faults;
