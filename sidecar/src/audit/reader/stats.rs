@@ -94,8 +94,8 @@ impl Sum {
             _ => {}
         }
         self.exceptions += u64::from(call.exception.is_some());
-        self.bytes_up += call.bytes_up.unwrap_or(0);
-        self.bytes_down += call.bytes_down.unwrap_or(0);
+        grow(&mut self.bytes_up, call.bytes_up);
+        grow(&mut self.bytes_down, call.bytes_down);
         let forwarded = !matches!(call.outcome.as_deref(), Some("denied" | "unanswered"));
         if let Some(us) = call.us.filter(|_| forwarded) {
             self.durations.add(us);
@@ -137,11 +137,11 @@ impl Stats {
         self.to = self.to.max(Some(record.time));
         match record.event.as_str() {
             "opened" => self.sessions += 1,
-            "refused" => self.refused += 1,
-            "suppressed" if record.reason.is_none() => self.refused += record.count.unwrap_or(0),
+            "refused" => grow(&mut self.refused, Some(1)),
+            "suppressed" if record.reason.is_none() => grow(&mut self.refused, record.count),
             "checkpoint" => {
-                self.waited += record.waited.unwrap_or(0);
-                self.turned_away += record.turned_away.unwrap_or(0);
+                grow(&mut self.waited, record.waited);
+                grow(&mut self.turned_away, record.turned_away);
                 let longest = record.longest_wait_us.unwrap_or(0);
                 self.longest_wait_us = self.longest_wait_us.max(longest);
             }
@@ -170,6 +170,12 @@ impl Stats {
             sum.p99_us = sum.durations.percentile(99);
         }
     }
+}
+
+/// Adds a number of a record. Records may have been written by anybody, so it does not go over
+/// the end.
+fn grow(sum: &mut u64, by: Option<u64>) {
+    *sum = sum.saturating_add(by.unwrap_or(0));
 }
 
 fn add(part: &mut BTreeMap<String, Sum>, key: &str, call: &Fields) {

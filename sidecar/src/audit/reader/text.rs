@@ -64,7 +64,9 @@ fn details(fields: &Fields) -> Vec<String> {
         }
         "checkpoint" => {
             parts.extend(fields.why.clone());
-            parts.push(format!("signs line {} and all before it", fields.seq - 1));
+            // One that somebody else wrote may have the number 0.
+            let last = fields.seq.saturating_sub(1);
+            parts.push(format!("signs line {last} and all before it"));
         }
         "resumed" => parts.extend(fields.torn_bytes.map(|n| format!("behind {n} torn bytes"))),
         "pruned" => {
