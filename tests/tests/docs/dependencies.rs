@@ -9,7 +9,10 @@ use crate::page::{read, root};
 type Dependency = (String, bool);
 
 /// Sources that a package takes from elsewhere.
-const BORROWED: [(&str, &str); 1] = [("tests/fuzz", "rpyc/tests/support")];
+const BORROWED: [(&str, &str); 2] = [
+    ("tests", "tests/fuzz/src/outside"),
+    ("tests/fuzz", "rpyc/tests/support"),
+];
 
 /// The folders of all packages: the workspace's, and that of the fuzz targets.
 pub(crate) fn packages() -> Vec<String> {

@@ -1,6 +1,7 @@
 //! What a dead guard leaves behind: the store, and the audit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use e2e::programs::run;
@@ -52,7 +53,6 @@ impl Studio {
 
     /// Counts files that were being turned over.
     fn look_for_halves(&mut self) {
-        use std::os::unix::fs::MetadataExt as _;
         let folder = self.site.trial.state_dir().join("audit");
         let mut files = BTreeSet::new();
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -72,8 +72,14 @@ impl Studio {
         let of_now: Vec<&String> = told.sessions.iter().chain(talks).collect();
         let mut opened = BTreeSet::new();
         let mut calls: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        let mut files = BTreeSet::new();
         for entry in std::fs::read_dir(folder).unwrap() {
-            let text = std::fs::read(entry.unwrap().path()).unwrap();
+            let entry = entry.unwrap();
+            // One that is being turned over has two names.
+            if !files.insert(entry.metadata().unwrap().ino()) {
+                continue;
+            }
+            let text = std::fs::read(entry.path()).unwrap();
             for line in String::from_utf8_lossy(&text).lines() {
                 // Most are of earlier lives.
                 if !of_now.iter().any(|session| line.contains(*session)) {
