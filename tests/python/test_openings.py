@@ -1,6 +1,8 @@
 """How a session begins: with a Houdini that is another than before, busy, or speaks first."""
 
 import contextlib
+import socket
+import threading
 import time
 
 import pytest
@@ -50,6 +52,50 @@ def test_a_houdini_of_another_rpyc_at_the_same_port_is_noticed_at_once(machine, 
     assert reasons <= {"client-closed", "upstream-closed"}, site.audit_text()
 
 
+class Front:
+    """A listener that stays, and leads to whichever server is meant."""
+
+    def __init__(self):
+        self.port = None
+
+    def __call__(self, peer):
+        with socket.create_connection(("127.0.0.1", self.port)) as server:
+            back = threading.Thread(target=self._carry, args=(server, peer), daemon=True)
+            back.start()
+            self._carry(peer, server)
+            back.join()
+
+    @staticmethod
+    def _carry(source, destination):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                destination.sendall(data)
+            destination.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("versions", [("4.1.0", "6.0.2"), ("6.0.2", "4.1.0")],
+                         ids=lambda versions: "%s-then-%s" % versions)
+def test_a_houdini_that_nobody_could_see_change_is_known_by_the_second_session(
+        machine, site, versions):
+    """The first one has told it something wrong, and says why it ends."""
+    before, after = versions
+    front = Front()
+    with machine.server(before) as old, machine.server(after) as new:
+        with harness.RawUpstream(front) as upstream:
+            front.port = old.port
+            site.start_guard(upstream.address)
+            agent = site.bring_in("alice")
+            assert arrive(machine, agent, "5.3.1").get("value") == 42
+            front.port = new.port
+            found = arrive(machine, agent, "5.3.1")
+            found = dict(found, first=found.get("message"))
+            why = "Houdini's rpyc is of another version than was known of it"
+            assert_told(found, why, hint="connect again; the next session knows")
+            closed = site.wait_for_record("closed", reason="session-protocol")
+            assert closed["sentence"].startswith(why), closed
+            assert arrive(machine, agent, "5.3.1").get("value") == 42
+
+
 @EACH_PAIR
 def test_a_session_waits_for_a_houdini_that_cooks_and_is_not_known(machine, site, pair):
     """It is admitted at once, and nothing that it says is put into wrong words."""
@@ -82,6 +128,19 @@ def test_a_session_that_waits_for_a_houdini_can_be_revoked(machine, site):
         assert result["class"] == "PermissionError", result
         closed = site.wait_for_record("closed")
         assert (closed["reason"], closed["bytes_up"]) == ("session-revoked", 0)
+
+
+def test_a_session_that_waits_for_a_houdini_for_too_long_is_told(machine, site):
+    """As one that is idle: of requests that were not passed on, too."""
+    config = site.folder / "guard.toml"
+    config.write_text("[limits]\nidle_timeout = '2s'\n", encoding="utf-8")
+    with machine.server("6.0.2") as server, cooking(server):
+        site.start_guard("127.0.0.1:%d" % server.port, "--config", config)
+        agent = site.bring_in("alice")
+        found = arrive(machine, agent, "5.3.1")
+        found = dict(found, first=found.get("message"))
+        assert_told(found, "nothing went through it for 2s", "session-idle")
+        assert site.wait_for_record("closed")["bytes_up"] == 0
 
 
 def test_a_script_that_pours_while_houdini_cooks_is_held_back(machine, site):

@@ -58,3 +58,14 @@ def test_a_request_that_ends_the_session_is_answered_with_the_reason(cut_off):
     result = cut_off("asking_oddly", handler=99, args=[1])
     why = "the client sent something else than rpyc: there is no request number 99"
     assert_told(result["call"], why)
+
+
+def test_a_server_that_wants_the_scripts_python_first_is_told_of(desk, machine, site):
+    """While connecting: there is no session yet that could be lost."""
+    with machine.server("4.1.0", service="ClassicService") as server:
+        site.start_guard("127.0.0.1:%d" % server.port)
+        site.join("alice")
+        (found,) = desk.result("connects", calls=[[[], kit.way(site, "alice")]])["found"]
+        error = kit.assert_error(found, "Unavailable", "ConnectionError", {"session-protocol"},
+                                 "asks for the script's own Python")
+        assert "SlaveService" in error["hint"], error
