@@ -3,13 +3,14 @@
     python asked.py PORT...
 
 Each line of the standard input is the number of a connection, a blank, and an expression, which
-is evaluated with that connection's ``conn`` and ``hou`` and with what ``keep(name, value)`` has
-kept. In return a JSON object is printed: the value if it is a plain one, else its class, or the
+is evaluated with that connection's ``conn`` and ``hou``, with ``os``, and with what
+``keep(name, value)`` has kept. In return a JSON object is printed: the value if it is a plain one, else its class, or the
 exception that came instead, with the class of Python's own by which it can be caught.
 """
 
 import builtins
 import json
+import os
 import sys
 
 import rpyc
@@ -39,7 +40,7 @@ def answer(expression, names):
 def connected(port):
     """The names of a connection."""
     conn = rpyc.classic.connect("127.0.0.1", port)
-    names = {"conn": conn, "hou": conn.modules.hou}
+    names = {"conn": conn, "hou": conn.modules.hou, "os": os}
 
     def keep(name, value):
         names[name] = value

@@ -25,6 +25,12 @@ LOOKDEV = '[role.lookdev]\nextends = "read-only"\ncontact = "lookdev-leads@studi
 SETS = '[[role.lookdev.rule]]\nname = "dim"\nallow = ["hou.Parm.set"]\nargs = [%s]\n'
 NAMELESS = '[[role.lookdev.rule]]\nname = "nameless"\ndeny = ["hou.*.name"]\n'
 
+#: Makes a function of the script that keeps what it is called with.
+TOLD = "[keep('seen', []), keep('told', lambda **named: seen.append(named['node'].path()))] and None"
+
+#: Has the scene call a function of the script, and says what it was called with.
+WATCH = "hou.node('/obj/sphere1').addEventCallback((hou.nodeEventType.ParmTupleChanged,), told)"
+
 
 class Studio:
     """A server, a guard with a policy file, and artists who do as they are told."""
@@ -198,10 +204,18 @@ def test_shadow_mode_lets_everything_through_and_reports_what_would_be_denied(st
     assert stats["all"]["would_be_denied"] == len(would)
     assert stats["roles"]["lookdev"]["would_be_denied"] == len(would)
     assert stats["all"]["denied"] == 0
+    # What a narrow role could not judge goes through as well: great requests, and callbacks.
+    assert ask("conn.builtin.len(os.urandom(3 << 20))") == {"value": 3 << 20}
+    attack.wait_for_call(here.site, outcome="would-be-denied", rule="floor/size")
+    assert ask(TOLD) == {"value": None}
+    assert ask(WATCH) == {"value": None}
+    assert ask(SET % 8.0) == {"value": None}
+    assert ask("seen") == {"object": "list"} and ask("' '.join(seen)") == {"value": "/obj/sphere1"}
+    assert not [r for r in attack.calls(here.site) if r["outcome"] == "denied"]
     # From the next call on it is enforced.
     here.reload(LOOKDEV)
     assert_denied(ask(SET % 1.0), "default", "lookdev-leads@studio.example")
-    assert here.directly(READ) == {"value": 7.0}
+    assert here.directly(READ) == {"value": 8.0}
 
 
 #: Three roles that look more and more closely, the last as narrow roles always do.
@@ -290,10 +304,6 @@ def pour(source, sink, kept=None):
             sink.sendall(part)
 
 
-#: Has the scene call a function of the script, and says what it was called with.
-WATCH = "hou.node('/obj/sphere1').addEventCallback((hou.nodeEventType.ParmTupleChanged,), told)"
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_function_of_the_script_is_refused_in_a_narrow_role_and_called_in_a_full_one(
     studio, version
@@ -301,18 +311,16 @@ def test_a_function_of_the_script_is_refused_in_a_narrow_role_and_called_in_a_fu
     """In words that say what to give instead; also where a rule allows the method itself."""
     watches = '[[role.lookdev.rule]]\nname = "watch"\nallow = ["hou.OpNode.addEventCallback"]\n'
     here = studio(version, LOOKDEV + watches)
-    told = "[keep('seen', []), keep('told', lambda **named: seen.append(named['node'].path()))] " \
-        "and None"
     full = here.artist("alice", "full")
-    for step in (told, WATCH, SET % 2.5):
+    for step in (TOLD, WATCH, SET % 2.5):
         assert full(step) == {"value": None}
     assert full("' '.join(seen)") == {"value": "/obj/sphere1"}
 
     reads = here.artist("bob", "read-only")
-    assert reads(told) == {"value": None}
+    assert reads(TOLD) == {"value": None}
     assert_denied(reads(WATCH), "default")
     narrow = here.artist("carol", "lookdev")
-    assert narrow(told) == {"value": None}
+    assert narrow(TOLD) == {"value": None}
     answer = narrow(WATCH)
     assert_denied(answer, "floor/argument", "lookdev-leads@studio.example")
     assert "an object of your own Python (a list, a dict, a function) cannot be given to Houdini " \

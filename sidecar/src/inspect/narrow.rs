@@ -66,6 +66,11 @@ impl Bench {
         }
     }
 
+    /// Are denials carried out, at this moment?
+    pub(super) fn enforces(&mut self) -> bool {
+        self.judge.enforces()
+    }
+
     fn thing(&self, id: &ObjectId<'_>) -> Thing {
         self.held
             .get(&key(id))

@@ -385,6 +385,12 @@ impl State {
         Ok(())
     }
 
+    /// Is it a narrow role whose denials are carried out? One in shadow mode lets through what
+    /// `full` does.
+    fn is_enforced(&mut self) -> bool {
+        self.bench.as_mut().is_some_and(Bench::enforces)
+    }
+
     /// Do the two ends need a translation?
     fn is_bridged(&self) -> bool {
         matches!((self.client_family, self.houdini_family), (Some(a), Some(b)) if a != b)

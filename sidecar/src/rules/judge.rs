@@ -77,6 +77,13 @@ impl Judge {
         }
     }
 
+    /// Are denials carried out, by the policy that is in force at this moment?
+    pub fn enforces(&mut self) -> bool {
+        self.follow_policy();
+        let mode = self.role.as_ref().map(Role::mode);
+        mode != Some(Mode::Shadow)
+    }
+
     fn follow_policy(&mut self) {
         let generation = self.live.generation();
         if generation != self.generation {

@@ -97,6 +97,9 @@ impl Translation {
     }
 }
 
+/// The rule against requests that are too great to be judged.
+const SIZE: &str = "floor/size";
+
 impl State {
     /// A message that is too great to be taken whole: of `length` bytes as it travels, or of
     /// far more once it is inflated. Gives the family that it must be translated to, and
@@ -109,7 +112,7 @@ impl State {
         out: &mut Out,
     ) -> Result<Onward, Stop> {
         self.speaks(from, &head)?;
-        let narrow = self.bench.is_some();
+        let narrow = self.is_enforced();
         match (from, head.kind) {
             (Side::Client, Kind::Request { .. }) if narrow => {
                 let why = format!("a request of {length} bytes is greater than this role allows");
@@ -119,10 +122,10 @@ impl State {
                     head,
                     ExceptionClass::PermissionError,
                     &why,
-                    "floor/size",
+                    SIZE,
                     &reference,
                 );
-                self.write_denied(call, "floor/size", reference);
+                self.write_denied(call, SIZE, reference);
                 out.to_client.extend_from_slice(&frame);
                 return Ok(Onward::No);
             }
@@ -137,6 +140,13 @@ impl State {
             _ => {}
         }
         self.unread(from, head, length)?;
+        if self.bench.is_some()
+            && !narrow
+            && matches!(head.kind, Kind::Request { .. })
+            && let Some(open) = self.open.get_mut(&(from, head.seq))
+        {
+            open.shadow = Some(SIZE.into());
+        }
         if narrow {
             // The answer is known to be great and nothing else: what it refers to cannot be
             // judged later.

@@ -29,13 +29,12 @@ impl State {
             Reverse::Open => None,
         };
         // In a narrow role the script has passed nothing.
-        let refused = refused.or_else(|| {
-            let plumbing = matches!(
-                request,
-                Request::Ping { .. } | Request::Close | Request::Del { .. }
-            );
-            (self.bench.is_some() && !plumbing).then_some("the session has a narrow role")
-        });
+        let plumbing = matches!(
+            request,
+            Request::Ping { .. } | Request::Close | Request::Del { .. }
+        );
+        let narrow = !plumbing && self.is_enforced();
+        let refused = refused.or(narrow.then_some("the session has a narrow role"));
         if let Some(why) = refused {
             self.conversation.withdraw(Side::Server, message);
             let mut head = message.head();

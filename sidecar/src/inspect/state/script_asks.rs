@@ -9,6 +9,9 @@ use super::{Fate, Open, Out, State, Stop, breached, encoded};
 use crate::audit::{Call, Direction, Outcome, reference};
 use crate::rules::Verdict;
 
+/// The rule against what names an object that nobody has given to the session.
+const UNKNOWN: &str = "floor/unknown";
+
 impl State {
     pub(super) fn script_asks(
         &mut self,
@@ -46,11 +49,11 @@ impl State {
                 self.deny(message, call, class, rule, why, out);
                 return Ok(Fate::Drop);
             }
-            if unknown {
+            if unknown && self.is_enforced() {
                 let call = call.unwrap_or_else(|| plain_call(Direction::ToHoudini, request, size));
                 let why = "it names an object that Houdini has not given to this session";
                 let class = ExceptionClass::PermissionError;
-                self.deny(message, call, class, "floor/unknown", why, out);
+                self.deny(message, call, class, UNKNOWN, why, out);
                 return Ok(Fate::Drop);
             }
             // The id could mean another object by the time an open request is looked at.
@@ -60,9 +63,11 @@ impl State {
                     .extend_from_slice(&none_frame(self.client_head(message)));
                 return Ok(Fate::Drop);
             }
-            if let Verdict::WouldDeny { rule, .. } = &judged.verdict {
-                open.shadow = Some(rule.to_string());
-            }
+            open.shadow = match &judged.verdict {
+                Verdict::WouldDeny { rule, .. } => Some(rule.to_string()),
+                _ if unknown => Some(UNKNOWN.into()),
+                _ => None,
+            };
             open.asked = Some(judged.asked);
             if last_drop.is_some()
                 && let (Some(bench), Some(target)) = (&mut self.bench, request.target())
