@@ -165,7 +165,7 @@ const MATRIX: [Row; 24] = [
     (Script, JITTER,   [ FINE,      FINE,    FINE,    FINE,    FINE,     FINE,    FINE   ]),
     (Script, NARROW,   [ FINE,      FINE,    FINE,    FINE,    FINE,     FINE,    FINE   ]),
     (Script, PIECES,   [ FINE,      FINE,    FINE,    FINE,    FINE,     FINE,    FINE   ]),
-    (Script, RESET,    [ GONE,      GONE,    GONE,    GONE,    GONE,     GONE,    GONE   ]),
+    (Script, RESET,    [ ENDS,      ENDS,    ENDS,    ENDS,    ENDS,     ENDS,    ENDS   ]),
     (Script, SWALLOW,  [ WAIT,      WAIT,    WAIT,    WAIT,    WAIT,     WAIT,    CUT    ]),
     (Script, END_UP,   [ LAST,      LAST,    LAST,    ENDS,    LAST,     ENDS,    ENDS   ]),
     (Script, END_DOWN, [ ENDS,      ENDS,    ENDS,    ENDS,    ENDS,     ENDS,    ENDS   ]),
