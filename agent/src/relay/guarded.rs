@@ -50,6 +50,8 @@ pub(super) struct Guarded {
     sent_ahead: usize,
     /// Bytes of a great message of the client's that are still to come.
     passing_up: usize,
+    /// Why the client cannot be followed any more.
+    lost: Option<String>,
     /// Does the great message of the server's that goes by go no further?
     dropping: bool,
     /// Was a refusal logged? There may be any number.
@@ -83,6 +85,7 @@ impl Guarded {
             conversation: Conversation::behind_relay(Limits::WIDE),
             sent_ahead: first.len(),
             passing_up: 0,
+            lost: None,
             dropping: false,
             reported: false,
         }
@@ -101,15 +104,26 @@ impl Guarded {
     /// # Errors
     /// [`Stop`]: the session cannot go on.
     pub(super) fn advance(&mut self, from: Side, out: &mut Out) -> Result<(), Stop> {
-        match from {
-            Side::Client => self.client_sent(out),
+        let advanced = match from {
+            Side::Client => {
+                self.client_sent(out);
+                Ok(())
+            }
             Side::Server => self.server_sent(out),
+        };
+        match &self.lost {
+            // Nobody knows any more what the server waits for, nor where an answer of ours
+            // would have its place.
+            Some(why) if advanced.is_err() || !out.answers.is_empty() => {
+                Err(Stop::new(Side::Client, why))
+            }
+            _ => advanced,
         }
     }
 
     /// Is what was moved on towards the server a number of whole messages?
     pub(super) fn is_between_messages(&self) -> bool {
-        self.passing_up == 0 && self.sent_ahead == 0
+        self.passing_up == 0 && self.sent_ahead == 0 && self.lost.is_none()
     }
 
     /// From here on nobody needs to look: the server's direction has ended. What is left of
@@ -118,10 +132,24 @@ impl Guarded {
         Open::behind(self.client.lane.input, self.sent_ahead)
     }
 
-    fn client_sent(&mut self, out: &mut Out) -> Result<(), Stop> {
-        let stop = |error: FrameError| Stop::new(Side::Client, error);
+    /// Whatever the client sends goes on: it is the guard's to judge, or the server's.
+    fn client_sent(&mut self, out: &mut Out) {
+        if self.lost.is_none()
+            && let Err(why) = self.follow(out)
+        {
+            self.lost = Some(why);
+        }
+        if self.lost.is_some() {
+            let rest = self.client.lane.input.split();
+            self.pass_up(rest, out);
+        }
+    }
+
+    /// Follows the client, and moves on what was understood. An error says why nothing more
+    /// can be.
+    fn follow(&mut self, out: &mut Out) -> Result<(), String> {
         loop {
-            let bytes = match self.client.lane.cut().map_err(stop)? {
+            let bytes = match self.client.lane.cut().map_err(|error| error.to_string())? {
                 Next::More => return Ok(()),
                 Next::Part(bytes) => {
                     self.passing_up -= bytes.len();
@@ -134,8 +162,10 @@ impl Guarded {
                     continue;
                 }
                 Next::Whole(whole) => {
-                    self.follow(&whole)?;
-                    whole.into_bytes()
+                    let noted = self.note(&whole);
+                    self.pass_up(whole.into_bytes(), out);
+                    noted?;
+                    continue;
                 }
             };
             self.pass_up(bytes, out);
@@ -152,19 +182,18 @@ impl Guarded {
 
     /// Takes note of a message of the client's. One that cannot be read gives the server
     /// nothing that it may use.
-    fn follow(&mut self, whole: &WholeFrame) -> Result<(), Stop> {
+    fn note(&mut self, whole: &WholeFrame) -> Result<(), String> {
         let frame = whole.frame();
         let size = frame.wire_len();
         let payload = self.client.inflater.payload(&frame).ok();
         let message = payload.and_then(|bytes| Message::read(bytes, brine::Limits::WIDE).ok());
         match message {
-            Some(message) => self
-                .conversation
-                .see(Side::Client, &message, size)
-                .map(drop)
-                .map_err(|breach| Stop::new(Side::Client, breach)),
+            Some(message) => {
+                let seen = self.conversation.see(Side::Client, &message, size);
+                seen.map(drop).map_err(|breach| breach.to_string())
+            }
             None => {
-                let no_head = || Stop::new(Side::Client, Malformed::Head);
+                let no_head = || Malformed::Head.to_string();
                 let head = frame.head().ok_or_else(no_head)?;
                 self.unread(Side::Client, head, size)
             }
@@ -172,11 +201,9 @@ impl Guarded {
     }
 
     /// Takes note of a message of which only the head was read.
-    fn unread(&mut self, from: Side, head: Head, size: usize) -> Result<(), Stop> {
-        match self.conversation.see_head(from, head, size) {
-            Ok(_) => Ok(()),
-            Err(breach) => Err(Stop::new(from, breach)),
-        }
+    fn unread(&mut self, from: Side, head: Head, size: usize) -> Result<(), String> {
+        let seen = self.conversation.see_head(from, head, size);
+        seen.map(drop).map_err(|breach| breach.to_string())
     }
 
     fn server_sent(&mut self, out: &mut Out) -> Result<(), Stop> {
@@ -240,7 +267,8 @@ impl Guarded {
             out.answers.extend_from_slice(&answer);
             return Ok(false);
         }
-        self.unread(Side::Server, head, size)?;
+        self.unread(Side::Server, head, size)
+            .map_err(|why| Stop::new(Side::Server, why))?;
         let passes = reverse::may_go_unread(head.kind);
         if !passes {
             let text = format!(

@@ -251,9 +251,15 @@ async fn what_is_not_rpyc_cannot_be_told() {
     }
     assert!(!relay.can_be_told());
 
-    // Where the server must be held to the rules, the session ends.
-    let (mut client, mut relay, _server) = relay_in(Reverse::Guarded, b"");
+    // Where the server is held to the rules, it may answer nothing that nobody can follow.
+    let (mut client, mut relay, mut server) = relay_in(Reverse::Guarded, b"");
     client.write_all(what).await.unwrap();
+    tokio::select! {
+        _ = relay.run() => panic!("nothing has ended"),
+        result = server.read_exact(&mut got) => { result.unwrap(); }
+    }
+    assert_eq!(&got, what);
+    server.write_all(&frame(REPLY, 0, 2)).await.unwrap();
     let End::Stopped(stop) = relay.run().await else {
         panic!("it goes on");
     };

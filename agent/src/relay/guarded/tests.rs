@@ -346,6 +346,34 @@ fn what_the_client_sends_goes_on_even_when_it_cannot_be_read() {
 }
 
 #[test]
+fn whatever_the_client_sends_reaches_the_guard_and_the_server_may_ask_no_more_for_it() {
+    let again = getroot(0);
+    let odd_flag = b"\0\0\0\x04\x02what\n";
+    let no_message = encode(b"what");
+    for (first, bytes) in [
+        (false, &b"GET / HTTP/1.1\r\n\r\n"[..]),
+        (false, odd_flag),
+        (false, &no_message),
+        // A number that was used.
+        (true, &again),
+    ] {
+        let mut line = Line::new();
+        if first {
+            line.passes(Side::Client, &again);
+        }
+        line.passes(Side::Client, &passing(5, 5));
+        line.passes(Side::Client, bytes);
+        line.passes(Side::Client, b"and more");
+        // What was understood before still holds.
+        line.passes(Side::Server, &frame(REPLY, 5, plain(Value::None)));
+        line.passes(Side::Server, &getattr(0, 5, "append"));
+        let stop = line.says(Side::Server, &getattr(1, 5, "_private"));
+        assert_eq!(stop.unwrap_err().from, Side::Client, "{bytes:?}");
+        assert_eq!(line.out.to_client, "", "{bytes:?}");
+    }
+}
+
+#[test]
 fn what_the_server_sends_and_is_no_rpyc_ends_the_session() {
     let odd_float = payload(
         REQUEST,
