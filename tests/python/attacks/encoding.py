@@ -158,6 +158,9 @@ def sends(data, alone=False):
         end = time.monotonic() + attack.PATIENCE
         while time.monotonic() < end:
             s._receive()
+            # What is told may be an answer, behind which the next call is told as well.
+            for seq in list(s.answers):
+                s.answer(seq)
         return True
 
     return run
