@@ -5,6 +5,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::LazyLock;
 
 use e2e::forge::upstream::Upstream;
 use rpyc::brine::{Limits, Plain, Value};
@@ -51,6 +52,13 @@ pub(crate) fn start() -> Upstream {
     Upstream::serving(|tcp| drop(serve(tcp)))
 }
 
+/// A great text, in brine.
+static GREAT_TEXT: LazyLock<Plain<'static>> = LazyLock::new(|| {
+    let text = great_text();
+    let bytes = Value::Str(&text).to_bytes().leak();
+    Plain::read(bytes, Limits::WIDE).expect("a text in brine")
+});
+
 /// A great text, of numbers.
 pub(crate) fn great_text() -> String {
     let mut text = String::with_capacity(GREAT + 16);
@@ -68,9 +76,6 @@ fn serve(mut tcp: TcpStream) -> std::io::Result<()> {
     tcp.set_nodelay(true)?;
     let none = Value::None.to_bytes();
     let none = Plain::read(&none, Limits::WIDE).expect("None in brine");
-    let text = great_text();
-    let text = Value::Str(&text).to_bytes();
-    let text = Plain::read(&text, Limits::WIDE).expect("a text in brine");
 
     let mut lane = Lane::new(LARGEST);
     let mut inflater = Inflater::new(LARGEST);
@@ -87,7 +92,7 @@ fn serve(mut tcp: TcpStream) -> std::io::Result<()> {
             let Body::Request(request) = asked.body else {
                 panic!("nothing was asked of the client")
             };
-            let answer = answer(&request, none, text);
+            let answer = answer(&request, none);
             payload.clear();
             let body = Body::Reply(answer);
             Message { body, ..asked }.write(&mut payload);
@@ -101,7 +106,7 @@ fn serve(mut tcp: TcpStream) -> std::io::Result<()> {
     }
 }
 
-fn answer<'a>(request: &Request<'_>, none: Plain<'a>, text: Plain<'a>) -> Boxed<'a> {
+fn answer<'a>(request: &Request<'_>, none: Plain<'a>) -> Boxed<'a> {
     match request {
         Request::GetRoot => Boxed::Remote(ROOT),
         Request::GetAttr { name, .. } => Boxed::Remote(match *name {
@@ -117,7 +122,7 @@ fn answer<'a>(request: &Request<'_>, none: Plain<'a>, text: Plain<'a>) -> Boxed<
             GETMODULE => Boxed::Remote(HOU),
             NODE => Boxed::Remote(SPHERE),
             PARM => Boxed::Remote(SCALE),
-            TEXT | TEXT_AS_IT_IS => Boxed::Plain(text),
+            TEXT | TEXT_AS_IT_IS => Boxed::Plain(*GREAT_TEXT),
             _ => Boxed::Plain(none),
         },
         _ => Boxed::Plain(none),

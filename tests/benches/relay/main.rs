@@ -39,6 +39,9 @@ struct Options {
     /// How long a turn is, in milliseconds.
     #[arg(long, default_value_t = 500)]
     turn: u64,
+    /// Small calls and values: only the ways with this in their names, for profiling.
+    #[arg(long, default_value = "")]
+    way: String,
     /// Idle sessions whose memory is measured.
     #[arg(long, default_value_t = 1000)]
     idle: usize,
@@ -103,7 +106,7 @@ async fn calls(options: &Options) -> Result<()> {
     let houdini = houdini::start();
     let site = Site::start(houdini.address(), true).await?;
     let direct = Way::direct(houdini.address());
-    let ways: Vec<&Way> = std::iter::once(&direct).chain(site.ways()).collect();
+    let ways = chosen(&direct, &site, options);
     for connections in [1, 32] {
         let title = format!(
             "Small calls, {connections} at a time: look-up, call and release of a method \
@@ -118,7 +121,7 @@ async fn values(options: &Options) -> Result<()> {
     let houdini = houdini::start();
     let site = Site::start(houdini.address(), true).await?;
     let direct = Way::direct(houdini.address());
-    let ways: Vec<&Way> = std::iter::once(&direct).chain(site.ways()).collect();
+    let ways = chosen(&direct, &site, options);
     for (line, title) in [
         (Line::Up(Form::AsItIs), "up, not compressed"),
         (Line::Down(Form::AsItIs), "down, not compressed"),
@@ -129,6 +132,15 @@ async fn values(options: &Options) -> Result<()> {
         measure(&title, &ways, 1, line, options).await;
     }
     Ok(())
+}
+
+/// The ways that were asked for. What the others are compared with is always there.
+fn chosen<'a>(direct: &'a Way, site: &'a Site, options: &Options) -> Vec<&'a Way> {
+    let others = site
+        .ways()
+        .iter()
+        .filter(|way| way.name.contains(&options.way));
+    std::iter::once(direct).chain(others).collect()
 }
 
 /// Lets all ways say the line in turn, and prints how they did.
@@ -152,8 +164,7 @@ async fn measure(title: &str, ways: &[&Way], connections: usize, line: Line, opt
             }
         }
     }
-    // The opaque ways of the guard and of agent and guard are the first of three.
-    rounds.print(title, |way| way.checked_sub(1).map(|at| at / 3 * 3 + 1));
+    rounds.print(title);
 }
 
 async fn sample(way: &Way, scripts: &mut Vec<Script>, line: Line, turn: Duration) -> Sample {

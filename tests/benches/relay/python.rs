@@ -12,9 +12,6 @@ use crate::cost;
 use crate::rounds::{Rounds, Sample};
 use crate::way::{Site, Way};
 
-/// The ways with an agent stand behind those without one, which no script can enter.
-const OPAQUE: usize = 1;
-
 /// Lets all ways that rpyc itself can enter say small calls in turn, and prints how they did.
 pub(crate) async fn calls(rounds: usize, turn: u64) -> Result<()> {
     let mut say = |sentence: &str| println!("{sentence}");
@@ -33,10 +30,7 @@ pub(crate) async fn calls(rounds: usize, turn: u64) -> Result<()> {
             table.add(index, sample(way, *address, &client, turn)?);
         }
     }
-    table.print(
-        "Small calls of real rpyc, 5.3.1 to 4.1.0, one at a time: parm.set(2.0)",
-        |way| (way > 0).then_some(OPAQUE),
-    );
+    table.print("Small calls of real rpyc, 5.3.1 to 4.1.0, one at a time: parm.set(2.0)");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The client end: a script that says one line again and again, in as little time as may be.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rpyc::brine::{Limits, Value};
@@ -38,6 +39,10 @@ pub(crate) struct Script {
     payload: Vec<u8>,
     out: Vec<u8>,
 }
+
+/// `parm.set(text)`, with a great text.
+static SET_GREAT_TEXT: LazyLock<Request<'static>> =
+    LazyLock::new(|| call(SET, &Value::Str(&houdini::great_text())));
 
 /// How a while of saying the line went.
 #[derive(Debug, Default)]
@@ -83,9 +88,8 @@ impl Script {
                 ("unexpandedString", method, None, Form::AsItIs)
             }
         };
-        let text = houdini::great_text();
         let call = match (line, argument) {
-            (Line::Up(_), _) => call(method, &Value::Str(&text)),
+            (Line::Up(_), _) => *SET_GREAT_TEXT,
             (_, Some(argument)) => call(method, &argument),
             (_, None) => call_without(method),
         };

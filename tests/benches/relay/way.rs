@@ -84,6 +84,9 @@ allow = ["hou.Parm.set"]
 args = [{ type = ["number", "string"] }]
 "#;
 
+/// What a way is called on which the guard looks at no message.
+pub(crate) const OPAQUE: &str = "bytes as they are";
+
 /// The roles, in the order of the tables.
 pub(crate) const ROLES: [&str; 3] = ["opaque", "full", "narrow"];
 
@@ -181,7 +184,7 @@ impl Site {
 
 fn shown(role: &str) -> &str {
     match role {
-        "opaque" => "bytes as they are",
+        "opaque" => OPAQUE,
         "full" => "inspected, full",
         _ => "inspected, narrow",
     }
