@@ -130,6 +130,12 @@ impl Client {
         self
     }
 
+    /// Speaks before the handshake is done, where a ticket allows it.
+    pub fn with_early_data(mut self) -> Self {
+        Arc::make_mut(&mut self.config).enable_early_data = true;
+        self
+    }
+
     /// Comes from this address.
     pub fn from(mut self, address: impl Into<IpAddr>) -> Self {
         self.from = Some(address.into());

@@ -8,6 +8,7 @@ mod dependencies;
 mod page;
 mod settings;
 mod shell;
+mod tls;
 mod unsafe_code;
 
 use std::collections::{BTreeMap, BTreeSet};

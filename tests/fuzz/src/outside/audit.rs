@@ -10,7 +10,7 @@ use guard::audit::CONNECTIONS;
 use guard::audit::chain::Link;
 use guard::audit::reader::stats::Stats;
 use guard::audit::reader::stream::Stream;
-use guard::audit::reader::{text, verify::verify};
+use guard::audit::reader::{text, verify::verify_copy};
 use tempfile::TempDir;
 
 /// A log that a guard wrote and signed: two files, the first before the line of dashes.
@@ -49,7 +49,7 @@ pub fn audit(input: &[u8]) -> bool {
         }
         std::fs::write(&current, files.1).expect("a file");
         std::fs::write(folder.join("calls.jsonl"), b"").expect("a file");
-        let verified = verify(folder, CONNECTIONS, std::slice::from_ref(&PUBLIC), &[]);
+        let verified = verify_copy(folder, CONNECTIONS, std::slice::from_ref(&PUBLIC), &[]);
         let verified = verified.expect("it can be read");
         if let Ok(verified) = &verified {
             let signed = verified.checkpoint.unwrap_or(0);
@@ -97,7 +97,7 @@ fn the_genuine_log_is_verified() {
     )
     .expect("a file");
     write("connections.jsonl", current).expect("a file");
-    let verified = verify(
+    let verified = verify_copy(
         folder.path(),
         CONNECTIONS,
         std::slice::from_ref(&PUBLIC),
