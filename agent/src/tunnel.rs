@@ -107,11 +107,14 @@ async fn attempt(
         .map_err(|_| fault(route, Cause::AnswerTimeout(ANSWER_TIME)))?
         .map_err(|error| fault(route, Cause::of_answer(error)))?;
     match verdict {
-        Verdict::Accepted(accepted) => Ok(Tunnel {
-            stream,
-            accepted,
-            reverse: route.profile.reverse_calls(),
-        }),
+        Verdict::Accepted(accepted) => {
+            stream.get_mut().0.read_ahead();
+            Ok(Tunnel {
+                stream,
+                accepted,
+                reverse: route.profile.reverse_calls(),
+            })
+        }
         Verdict::Refused(refusal) => {
             guard::close(&mut stream).await;
             Err(TunnelError::Refused(refusal))

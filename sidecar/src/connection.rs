@@ -84,6 +84,7 @@ async fn relay(
     guard: &Arc<Guard>,
 ) -> relay::End {
     let idle = permit.idle_timeout();
+    session.stream().get_mut().0.read_ahead();
     if permit.role().inspect() == Inspect::Off {
         let ended = permit.registration().ended();
         return relay::run(session.stream(), up, &mut record.traffic, idle, ended).await;

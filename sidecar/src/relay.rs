@@ -1,22 +1,29 @@
 //! Carrying bytes between client and Houdini, as they are.
 //!
-//! One task a session polls both directions. Buffers are taken when bytes come and given
-//! back when there are none, so an idle session costs little. A direction that has ended
-//! is closed towards the other side while the other direction goes on (half-close).
+//! One task a session polls both directions. What has come goes on at once from a buffer
+//! that all sessions of a thread share; a session has memory of its own only for what its
+//! other side does not take. A direction that has ended is closed towards the other side
+//! while the other direction goes on (half-close).
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
-use tokio_util::io::poll_read_buf;
 use wire::Code;
 
-/// What is read at a time. Four TLS records.
-const CHUNK: usize = 64 * 1024;
+/// What is gathered before it is written. Eight TLS records: a TLS stream gives one at a time.
+const CHUNK: usize = 128 * 1024;
+/// How often it is, in each direction, before other sessions have their turn.
+const AT_A_STRETCH: usize = 4;
+
+thread_local! {
+    static GATHERED: RefCell<Box<[u8]>> = RefCell::new(vec![0; CHUNK].into_boxed_slice());
+}
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,12 +198,14 @@ impl Copy {
 
 #[derive(Debug, Default)]
 struct Direction {
-    buffer: BytesMut,
+    /// What the destination has not taken yet.
+    rest: BytesMut,
     moved: u64,
     /// Written since the last flush.
     unflushed: bool,
     /// The source sent its end.
     source_ended: bool,
+    source_broke: bool,
     done: Option<Outcome>,
 }
 
@@ -225,7 +234,7 @@ impl Direction {
             return Poll::Ready(outcome);
         }
         let outcome = ready!(self.step(cx, Pin::new(source), Pin::new(destination)));
-        self.buffer = BytesMut::new();
+        self.rest = BytesMut::new();
         self.done = Some(outcome);
         Poll::Ready(outcome)
     }
@@ -240,16 +249,18 @@ impl Direction {
         S: AsyncRead,
         D: AsyncWrite,
     {
-        loop {
-            while !self.buffer.is_empty() {
-                match ready!(destination.as_mut().poll_write(cx, &self.buffer)) {
+        for _ in 0..AT_A_STRETCH {
+            while !self.rest.is_empty() {
+                match ready!(destination.as_mut().poll_write(cx, &self.rest)) {
                     Ok(0) | Err(_) => return Poll::Ready(Outcome::DestinationBroke),
                     Ok(count) => {
-                        self.buffer.advance(count);
-                        self.moved += count as u64;
-                        self.unflushed = true;
+                        self.rest.advance(count);
+                        self.wrote(count);
                     }
                 }
+            }
+            if self.source_broke {
+                return Poll::Ready(Outcome::SourceBroke);
             }
             if self.source_ended {
                 let end = ready!(destination.as_mut().poll_shutdown(cx));
@@ -258,13 +269,17 @@ impl Direction {
                     Err(_) => Outcome::DestinationBroke,
                 });
             }
-            self.buffer.reserve(CHUNK);
-            match poll_read_buf(source.as_mut(), cx, &mut self.buffer) {
-                Poll::Ready(Ok(0)) => self.source_ended = true,
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Outcome::SourceBroke),
-                Poll::Pending => {
-                    self.buffer = BytesMut::new();
+            self.rest = BytesMut::new();
+            let came = GATHERED.with_borrow_mut(|gathered| {
+                let mut gathered = ReadBuf::new(gathered);
+                self.gather(cx, source.as_mut(), &mut gathered);
+                self.pass(cx, destination.as_mut(), gathered.filled())
+            });
+            match came {
+                Ok(true) => {}
+                Err(Broke) => return Poll::Ready(Outcome::DestinationBroke),
+                Ok(false) if self.source_ended || self.source_broke => {}
+                Ok(false) => {
                     if self.unflushed {
                         match ready!(destination.as_mut().poll_flush(cx)) {
                             Ok(()) => self.unflushed = false,
@@ -275,8 +290,66 @@ impl Direction {
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads until nothing more comes for now.
+    fn gather<S: AsyncRead>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut source: Pin<&mut S>,
+        gathered: &mut ReadBuf<'_>,
+    ) {
+        while gathered.remaining() > 0 {
+            let before = gathered.filled().len();
+            match source.as_mut().poll_read(cx, gathered) {
+                Poll::Pending => return,
+                Poll::Ready(Err(_)) => {
+                    self.source_broke = true;
+                    return;
+                }
+                Poll::Ready(Ok(())) if gathered.filled().len() == before => {
+                    self.source_ended = true;
+                    return;
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+    }
+
+    /// Writes what came, and keeps what is not taken. Gives whether anything came.
+    fn pass<D: AsyncWrite>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut destination: Pin<&mut D>,
+        mut came: &[u8],
+    ) -> Result<bool, Broke> {
+        let anything = !came.is_empty();
+        while !came.is_empty() {
+            match destination.as_mut().poll_write(cx, came) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(Broke),
+                Poll::Ready(Ok(count)) => {
+                    came = &came[count..];
+                    self.wrote(count);
+                }
+                Poll::Pending => {
+                    self.rest = BytesMut::from(came);
+                    break;
+                }
+            }
+        }
+        Ok(anything)
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.moved += count as u64;
+        self.unflushed = true;
     }
 }
+
+/// The destination takes no more.
+struct Broke;
 
 #[cfg(test)]
 mod tests;

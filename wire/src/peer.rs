@@ -7,6 +7,8 @@
 //! that was stopped) like one that has vanished: `TCP_USER_TIMEOUT` ends both. So while a
 //! peer has no room but says so when asked, its time is prolonged.
 
+mod ahead;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,10 +18,14 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use ahead::Ahead;
+
 /// A TCP stream to a peer that may vanish.
 #[derive(Debug)]
 pub struct PeerStream {
     tcp: TcpStream,
+    /// Once it is read ahead.
+    ahead: Option<Ahead>,
     #[cfg(target_os = "linux")]
     room: room::Watch,
 }
@@ -45,6 +51,7 @@ impl PeerStream {
         socket.set_tcp_user_timeout(Some(limit))?;
         Ok(Self {
             tcp,
+            ahead: None,
             #[cfg(target_os = "linux")]
             room: room::Watch::new(limit),
         })
@@ -53,6 +60,12 @@ impl PeerStream {
     /// The stream itself.
     pub fn tcp(&self) -> &TcpStream {
         &self.tcp
+    }
+
+    /// From now on more may be read than is asked for, which spares system calls and may take
+    /// some memory while bytes flow: for peers that have shown who they are.
+    pub fn read_ahead(&mut self) {
+        self.ahead.get_or_insert_default();
     }
 
     /// Something was written, or could not be.
@@ -75,7 +88,11 @@ impl AsyncRead for PeerStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        let Self { tcp, ahead, .. } = &mut *self;
+        let read = match ahead {
+            Some(ahead) => ahead.poll_read(cx, tcp, buf),
+            None => Pin::new(tcp).poll_read(cx, buf),
+        };
         #[cfg(target_os = "linux")]
         if read.is_pending() {
             let this = &mut *self;
