@@ -152,6 +152,36 @@ impl Conversation {
         }
     }
 
+    /// Takes note of a request of which only the beginning was read, made whole: see
+    /// [`Abridgement::is_cut`](crate::Abridgement::is_cut). Its expression says that there is
+    /// more; what else it refers to stays unknown.
+    ///
+    /// # Errors
+    ///
+    /// As [`see`](Self::see).
+    pub fn see_beginning(
+        &mut self,
+        from: Side,
+        message: &Message<'_>,
+        size: usize,
+        now: u64,
+    ) -> Result<Step<'_>, Breach> {
+        self.see(from, message, size, now)?;
+        let seq = message.seq;
+        let before = self.cost_of(from, seq);
+        let open = self.party(from).open.get_mut(&seq);
+        open.ok_or(Breach::Unasked(seq))?.has_more_arguments();
+        self.open_text = self.open_text + self.cost_of(from, seq) - before;
+        let asked = self.request(from, seq).ok_or(Breach::Unasked(seq))?;
+        Ok(Step::Asked(asked))
+    }
+
+    /// How many more objects of `owner` can be known.
+    pub fn room(&self, owner: Side) -> usize {
+        let held = self.party_ref(owner).objects.len();
+        self.limits.objects.saturating_sub(held)
+    }
+
     /// Takes note of a message that is too great to be read: only its head is known. What
     /// it refers to stays unknown.
     ///

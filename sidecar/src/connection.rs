@@ -101,9 +101,8 @@ async fn relay(
         contact: permit.role().contact().map(str::to_owned),
     };
     let rules = permit.rules().clone();
-    let translated = guard.config().limits.translated_bytes;
-    let mut inspector =
-        Inspector::new(who, permit.role(), rules, record.calls(), known, translated);
+    let held = guard.config().limits.held_bytes;
+    let mut inspector = Inspector::new(who, permit.role(), rules, record.calls(), known, held);
     let ended = permit.registration().ended();
     let client = session.stream();
     let traffic = &mut record.traffic;

@@ -10,19 +10,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use rpyc::conversation::{Breach, Limits, SEQ_MAX};
 use rpyc::reverse::Reverse;
 use rpyc::{
     Body, Conversation, Family, FrameError, Head, Inflater, Lane, Malformed, Message, Next, Side,
-    WholeFrame, brine, dialect, frame,
+    WholeFrame, brine, frame,
 };
 use wire::Code;
 
 use super::narrow::{self, Bench};
 use crate::audit::{OpenCall, SessionCalls, Slot};
 use crate::rules::{Live, Role};
-use great::{Great, Onward, Stepped, Translation};
+use great::{BEGINNING, Great, Stepped};
 
 pub use super::denial::Who;
 
@@ -106,10 +106,8 @@ pub(super) enum Want {
 pub struct Inspector {
     from_client: Inflater,
     from_houdini: Inflater,
-    /// What becomes of a great message that is coming: of the client's, of Houdini's.
-    great: [Great; 2],
-    /// Greater messages are not translated, in bytes, inflated.
-    translated: usize,
+    /// The great message that is coming: of the client, of Houdini.
+    great: [Option<Great>; 2],
     state: State,
 }
 
@@ -129,11 +127,13 @@ struct State {
     next_own: u64,
     client_family: Option<Family>,
     houdini_family: Option<Family>,
+    /// What may be held of one message, in bytes, inflated.
+    held_bytes: usize,
     began: Instant,
 }
 
 /// A request that was forwarded.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Open {
     call: Option<OpenCall>,
     asked: Option<narrow::Asked>,
@@ -153,21 +153,20 @@ enum Fate {
 
 impl Inspector {
     /// For a session in a role. `houdini` is the family that Houdini is known to speak,
-    /// `translated` how many bytes a message may have that is translated to another family.
+    /// `held_bytes` what may be held of one message.
     pub fn new(
         who: Who,
         role: &Role,
         rules: Arc<Live>,
         calls: SessionCalls,
         houdini: Option<Family>,
-        translated: usize,
+        held_bytes: usize,
     ) -> Self {
         let narrow = !role.is_full();
         Self {
             from_client: Inflater::new(INFLATED),
             from_houdini: Inflater::new(INFLATED),
-            great: [Great::Passes, Great::Passes],
-            translated,
+            great: [None, None],
             state: State {
                 who,
                 conversation: Conversation::new(match narrow {
@@ -187,6 +186,7 @@ impl Inspector {
                 next_own: SEQ_MAX,
                 client_family: None,
                 houdini_family: houdini,
+                held_bytes,
                 began: Instant::now(),
             },
         }
@@ -219,47 +219,56 @@ impl Inspector {
     ) -> Result<Want, Stop> {
         let stop = |error: FrameError| Stop::of(from, error);
         loop {
-            if let Great::Translated(translation) = &mut self.great[from as usize] {
-                match translation.step()? {
-                    Stepped::Again => return Ok(Want::Turn),
+            let great = &mut self.great[from as usize];
+            let waits = great.as_ref().is_some_and(Great::waits);
+            if self.state.slot.is_none() && (waits || !lane.is_empty()) {
+                return Ok(Want::Slot);
+            }
+            if let Some(coming) = great
+                && waits
+            {
+                let length = coming.length();
+                match coming.step(out)? {
                     Stepped::More => {}
-                    Stepped::Done(frame) => {
-                        out.pass(from.other(), Bytes::from(frame).into());
-                        self.great[from as usize] = Great::Passes;
+                    Stepped::Again => return Ok(Want::Turn),
+                    Stepped::Unread(begun) => {
+                        self.state.understood(from, &begun, length, out)?;
+                        return Ok(Want::Turn);
+                    }
+                    Stepped::Over(read, last) => {
+                        *great = None;
+                        let goes_on = match read {
+                            Some(read) => self.state.understood(from, &read, length, out)?,
+                            None => true,
+                        };
+                        if goes_on {
+                            out.pass(from.other(), last);
+                        }
+                        return Ok(Want::Turn);
                     }
                 }
             }
-            if self.state.slot.is_none() && !lane.is_empty() {
-                return Ok(Want::Slot);
-            }
             match lane.cut().map_err(stop)? {
                 Next::More => return Ok(Want::Bytes),
-                Next::Part(bytes) => match &mut self.great[from as usize] {
-                    Great::Passes => out.pass(from.other(), bytes),
-                    Great::Dropped => {}
-                    Great::Translated(translation) => translation.give(bytes),
-                },
+                Next::Part(bytes) => {
+                    if let Some(great) = &mut self.great[from as usize] {
+                        great.give(bytes);
+                    }
+                }
+                Next::Great { length, .. }
+                    if self.state.bench.is_some()
+                        && lane.payload_mut().len() < BEGINNING.min(length) =>
+                {
+                    return Ok(Want::Bytes);
+                }
                 Next::Great { head, length } => {
-                    self.great[from as usize] = match self.state.great(from, head, length, out)? {
-                        Onward::No => Great::Dropped,
-                        Onward::AsItIs => Great::Passes,
-                        Onward::In(to) if lane.is_compressed() => self.translate(from, length, to),
-                        Onward::In(to) => {
-                            dialect::rewrite(lane.payload_mut(), to)
-                                .map_err(|_| stop(FrameError::NoHead))?;
-                            Great::Passes
-                        }
-                    };
+                    let great = self.state.great(from, head, length, &mut lane.input, out)?;
+                    self.great[from as usize] = Some(great);
                     lane.pass(length);
                 }
                 Next::Whole(whole) => self.whole(from, whole, out)?,
             }
         }
-    }
-
-    fn translate(&self, from: Side, length: usize, to: Family) -> Great {
-        let translation = Translation::new(from, length, to, self.translated);
-        Great::Translated(Box::new(translation))
     }
 
     fn whole(&mut self, from: Side, whole: WholeFrame, out: &mut Out) -> Result<(), Stop> {
@@ -294,15 +303,10 @@ impl Inspector {
             .head()
             .ok_or_else(|| Stop::of(from, FrameError::NoHead))?;
         let length = frame.body.len();
-        match self.state.great(from, head, length, out)? {
-            Onward::No => {}
-            Onward::AsItIs => out.pass(from.other(), whole.into_bytes()),
-            Onward::In(to) => {
-                let mut translation = Translation::new(from, length, to, self.translated);
-                translation.give(whole.into_bytes());
-                self.great[from as usize] = Great::Translated(Box::new(translation));
-            }
-        }
+        let mut bytes = whole.into_bytes();
+        let mut great = self.state.great(from, head, length, &mut bytes, out)?;
+        great.give(bytes);
+        self.great[from as usize] = Some(great);
         Ok(())
     }
 }

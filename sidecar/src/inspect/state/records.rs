@@ -1,9 +1,10 @@
 //! The records of calls.
 
 use jiff::Timestamp;
-use rpyc::{Boxed, Request, Side};
+use rpyc::conversation::Weight;
+use rpyc::{Body, Boxed, Message, Request, Side, Step};
 
-use super::{Open, State};
+use super::{Open, State, Stop, breached};
 use crate::audit::{Argument, Call, Direction, MARKER};
 
 impl State {
@@ -13,6 +14,35 @@ impl State {
         {
             open.call = Some(slot.begin(call));
         }
+    }
+
+    /// Follows a request of the script's of which only the beginning was read. Gives its
+    /// record, unless it is left out.
+    pub(super) fn begun(
+        &mut self,
+        message: &Message<'_>,
+        size: usize,
+    ) -> Result<Option<Call>, Stop> {
+        let now = self.now();
+        let step = self
+            .conversation
+            .see_beginning(Side::Client, message, size, now);
+        let step = step.map_err(|breach| breached(Side::Client, breach))?;
+        let (Step::Asked(asked), Body::Request(request)) = (step, &message.body) else {
+            return Err(Stop::of(Side::Client, "an answer that is a request"));
+        };
+        if asked.weight() == Weight::Housekeeping {
+            return Ok(None);
+        }
+        let mut call = new_call(Direction::ToHoudini, &asked, size);
+        self.put_arguments(Side::Client, message.seq, request, &mut call);
+        if matches!(request, Request::Call { .. } | Request::CallAttr { .. }) {
+            call.arguments.push(Argument {
+                keyword: None,
+                value: "…".into(),
+            });
+        }
+        Ok(Some(call))
     }
 
     /// Puts the arguments of a request into its record, and leaves them out of all that
@@ -62,13 +92,6 @@ impl State {
     }
 }
 
-pub(super) fn direction(asker: Side) -> Direction {
-    match asker {
-        Side::Client => Direction::ToHoudini,
-        Side::Server => Direction::ToClient,
-    }
-}
-
 pub(super) fn new_call(direction: Direction, asked: &rpyc::Asked<'_>, size: usize) -> Call {
     let callee = asked.callee();
     let expression = match callee.is_empty() {
@@ -95,6 +118,20 @@ pub(super) fn plain_call(direction: Direction, request: &Request<'_>, size: usiz
         expression: request.name().to_owned(),
         class: String::new(),
         method: request.name().to_owned(),
+        arguments: Vec::new(),
+        bytes_up: size as u64,
+        reference: None,
+    }
+}
+
+/// The record of a request of which nothing can be said.
+pub(super) fn great_call(size: usize) -> Call {
+    Call {
+        time: Timestamp::now(),
+        direction: Direction::ToHoudini,
+        expression: "<a great request>".into(),
+        class: String::new(),
+        method: "?".into(),
         arguments: Vec::new(),
         bytes_up: size as u64,
         reference: None,

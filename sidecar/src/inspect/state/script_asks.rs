@@ -85,7 +85,7 @@ impl State {
     }
 
     /// Tells the script, writes it down, and releases what the request passed by reference.
-    fn deny(
+    pub(super) fn deny(
         &mut self,
         message: &Message<'_>,
         call: Call,
