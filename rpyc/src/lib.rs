@@ -110,7 +110,7 @@ pub mod unpack;
 #[cfg(test)]
 mod captures;
 
-pub use answering::{Answer, Refuser, none_frame};
+pub use answering::{Answer, Refuser};
 pub use conversation::{Answered, Asked, Conversation, Side, Step};
 pub use exception::{ExceptionClass, exception_frame};
 pub use family::Family;

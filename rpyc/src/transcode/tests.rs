@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::inflate::Inflater;
-use crate::reader::{FrameReader, Piece};
+use crate::lane::{Lane, Next};
 
 const MIB: usize = 1 << 20;
 
@@ -37,12 +37,13 @@ fn translate<'a>(
 
 /// The payload of the one frame that these bytes are.
 fn payload(frame: &[u8]) -> Vec<u8> {
-    let mut input = frame;
-    let mut reader = FrameReader::new(256 * MIB);
-    let Ok(Some(Piece::Frame(frame))) = reader.next(&mut input) else {
-        panic!("{input:?}")
+    let mut lane = Lane::new(256 * MIB);
+    lane.input.extend_from_slice(frame);
+    let Ok(Next::Whole(whole)) = lane.cut() else {
+        panic!("it is no frame")
     };
-    assert!(frame.compressed && input.is_empty());
+    let frame = whole.frame();
+    assert!(frame.compressed && lane.is_empty());
     Inflater::new(256 * MIB).payload(&frame).unwrap().to_vec()
 }
 

@@ -1,6 +1,7 @@
 //! What the messages of a session are, and what becomes of each. No I/O.
 
 mod answers;
+mod drops;
 mod great;
 mod houdini_asks;
 mod records;
@@ -22,6 +23,7 @@ use wire::Code;
 use super::narrow::{self, Bench};
 use crate::audit::{OpenCall, SessionCalls, Slot};
 use crate::rules::{Live, Role};
+use drops::Waiting;
 use great::{BEGINNING, Great, Stepped};
 
 pub use super::denial::Who;
@@ -122,6 +124,8 @@ struct State {
     calls: SessionCalls,
     slot: Option<Slot>,
     open: HashMap<(Side, u64), Open>,
+    /// In the order in which they came.
+    drops: Vec<Waiting>,
     /// Numbers of our own requests to the client, whose answers are for us.
     own: HashSet<u64>,
     next_own: u64,
@@ -182,6 +186,7 @@ impl Inspector {
                 calls,
                 slot: None,
                 open: HashMap::new(),
+                drops: Vec::new(),
                 own: HashSet::new(),
                 next_own: SEQ_MAX,
                 client_family: None,
@@ -398,7 +403,11 @@ impl State {
             (Body::Request(request), Side::Server) => {
                 self.houdini_asks(&message, request, size, out)
             }
-            _ => self.answer(from, &message, size),
+            _ => {
+                let fate = self.answer(from, &message, size)?;
+                self.release_drops(out);
+                Ok(fate)
+            }
         }
     }
 }
@@ -413,3 +422,6 @@ fn encoded(message: &Message<'_>) -> Vec<u8> {
     message.write(&mut payload);
     frame::encode(&payload)
 }
+
+#[cfg(test)]
+mod tests;

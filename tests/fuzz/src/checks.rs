@@ -3,8 +3,8 @@
 use hrpyc_rpyc::brine::{self, Int, Limits, Plain, Value};
 use hrpyc_rpyc::conversation::{Limits as Room, Outcome};
 use hrpyc_rpyc::{
-    Abridgement, Abridger, Conversation, Family, FrameError, FrameReader, Inflater, Malformed,
-    Message, Observer, Piece, Side, Step, Transcoder, Unpacked, Unpacker, dialect,
+    Abridgement, Abridger, Conversation, Family, FrameError, FrameReader, Inflater, Lane,
+    Malformed, Message, Next, Observer, Piece, Side, Step, Transcoder, Unpacked, Unpacker, dialect,
 };
 
 /// The largest frame, and the largest payload.
@@ -94,11 +94,15 @@ fn transcoded(payload: &[u8]) {
             .try_for_each(|piece| transcoder.push(piece));
         match (pushed.and_then(|()| transcoder.finish()), rewritten) {
             (Ok(frame), Ok(rewritten)) => {
-                let mut reader = FrameReader::new(2 * CAP);
-                let Ok(Some(Piece::Frame(frame))) = reader.next(&mut &frame[..]) else {
+                let mut lane = Lane::new(2 * CAP);
+                lane.input.extend_from_slice(&frame);
+                let Ok(Next::Whole(whole)) = lane.cut() else {
                     panic!("it is a frame")
                 };
-                assert_eq!(Inflater::new(CAP).payload(&frame), Ok(&rewritten[..]));
+                let inflated = Inflater::new(CAP)
+                    .payload(&whole.frame())
+                    .map(<[u8]>::to_vec);
+                assert_eq!(inflated, Ok(rewritten));
             }
             (Err(FrameError::NoHead), Err(_)) => {}
             other => panic!("{other:?}"),

@@ -227,6 +227,7 @@ impl State {
                 (Side::Server, Kind::Reply) => {
                     self.unread(from, head, length)?;
                     self.keep_back(head, length, out);
+                    self.release_drops(out);
                 }
                 _ => return Err(too_great()),
             }

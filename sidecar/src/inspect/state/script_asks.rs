@@ -2,7 +2,7 @@
 
 use rpyc::conversation::Weight;
 use rpyc::message::Owner;
-use rpyc::{Body, ExceptionClass, Head, Message, Request, Side, Step, none_frame};
+use rpyc::{Body, ExceptionClass, Head, Message, Request, Side, Step};
 
 use super::records::{new_call, plain_call};
 use super::{Fate, Open, Out, State, Stop, breached, encoded};
@@ -54,21 +54,23 @@ impl State {
                 self.deny(message, call, class, "floor/unknown", why, out);
                 return Ok(Fate::Drop);
             }
-            // The id could mean another object by the time an open request is looked at.
-            if last_drop.is_some_and(|drops| drops.open_requests > 0) {
-                self.conversation.withdraw(Side::Client, message);
-                out.to_client
-                    .extend_from_slice(&none_frame(self.client_head(message)));
-                return Ok(Fate::Drop);
-            }
             if let Verdict::WouldDeny { rule, .. } = &judged.verdict {
                 open.shadow = Some(rule.to_string());
             }
             open.asked = Some(judged.asked);
-            if last_drop.is_some()
-                && let (Some(bench), Some(target)) = (&mut self.bench, request.target())
+            if let Some(drops) = last_drop
+                && let Some(target) = request.target()
             {
-                bench.dropped(&target);
+                if drops.open_requests > 0
+                    && let Fate::Instead(frame) = self.forwarded(Side::Client, message)
+                {
+                    self.hold_drop(&target, frame);
+                    self.open.insert((Side::Client, message.seq), open);
+                    return Ok(Fate::Drop);
+                }
+                if let Some(bench) = &mut self.bench {
+                    bench.dropped(&target);
+                }
             }
         }
         self.begin(&mut open, call);
