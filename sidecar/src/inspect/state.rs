@@ -28,8 +28,8 @@ use great::{BEGINNING, Great, Stepped};
 
 pub use super::denial::Who;
 
-/// Frames with a payload of more than this are not taken whole: under a full role they go by
-/// and only their heads are looked at, in a narrow one they are denied.
+/// Frames with a payload of more than this are not taken whole: under a full role they are read
+/// as they go by, in a narrow one they are denied.
 pub(super) const WHOLE: usize = 1 << 20;
 /// How far a frame that is taken whole may inflate. zlib makes no more of 1 MiB of what rpyc
 /// sends in practice.
