@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use jiff::Timestamp;
+use rpyc::reverse::Reverse;
 use wire::invite::Invite;
 
 use crate::explain::Explain;
@@ -90,9 +91,13 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
     let root = args.config_dir.map_or_else(default_root, Ok)?;
     let profiles = Profiles::at(root);
     match args.command {
-        Command::Join { code, profile } => {
+        Command::Join {
+            code,
+            profile,
+            reverse_calls,
+        } => {
             let invite = invite::read(code.as_deref())?;
-            run_join(&profiles, &invite, profile).await
+            run_join(&profiles, &invite, profile, reverse_calls).await
         }
         Command::Connect(options) => connect::run(&profiles, options).await,
         Command::Status { json } => {
@@ -118,6 +123,7 @@ async fn run_join(
     profiles: &Profiles,
     invite: &Invite,
     name: Option<wire::Name>,
+    reverse_calls: Reverse,
 ) -> Result<ExitCode, Failure> {
     say(format_args!(
         "guard        {} at {}\n\
@@ -125,7 +131,7 @@ async fn run_join(
          fingerprint  {}\n             (compare it with what IT tells you by another way)",
         invite.guard.name, invite.address, invite.guard.domain, invite.authority
     ))?;
-    let profile = join(profiles, invite, name).await?;
+    let profile = join(profiles, invite, name, reverse_calls).await?;
     let now = Timestamp::now();
     let credentials = profile.credentials()?;
     say(format_args!(

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
+use rpyc::reverse::Reverse;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use wire::enrolment::{GuardAddress, Issued, Redeem, Reply};
@@ -21,7 +22,8 @@ mod issued;
 pub use issued::IssuedError;
 pub(crate) use issued::{Expected, check};
 
-/// Redeems an invite. Without `name` the profile is called after the guard.
+/// Redeems an invite. Without `name` the profile is called after the guard. `reverse_calls`
+/// goes into the profile.
 ///
 /// The key is on disk before the invite is sent, and a second try uses it again: when the
 /// answer was lost, the same key asking again gets the certificate that was issued.
@@ -32,6 +34,7 @@ pub async fn join(
     profiles: &Profiles,
     invite: &Invite,
     name: Option<Name>,
+    reverse_calls: Reverse,
 ) -> Result<Profile, JoinError> {
     let name = name.unwrap_or_else(|| invite.guard.name.clone());
     profile::private::make_folder(profiles.root())?;
@@ -70,6 +73,7 @@ pub async fn join(
         authority: invite.authority.to_string(),
         identity: issued.identity.clone(),
         upstream: None,
+        reverse_calls,
         enrolment: GuardAddress {
             identity: invite.guard.clone(),
             address: invite.address.clone(),

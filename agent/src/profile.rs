@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rpyc::ExceptionClass;
+use rpyc::reverse::Reverse;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,9 @@ pub(crate) struct Settings {
     /// The Houdini that is asked for unless told otherwise: a name or a port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) upstream: Option<String>,
+    /// What Houdini may ask of scripts here.
+    #[serde(default)]
+    pub(crate) reverse_calls: Reverse,
     /// The guard that enrolled us, where certificate and token are renewed.
     pub(crate) enrolment: GuardAddress,
 }
@@ -157,6 +161,11 @@ impl Profile {
     pub fn upstream(&self) -> Option<Wanted> {
         let text = self.settings.upstream.as_deref()?;
         text.parse().ok()
+    }
+
+    /// What Houdini may ask of scripts on this machine.
+    pub fn reverse_calls(&self) -> Reverse {
+        self.settings.reverse_calls
     }
 
     /// The guards that this profile opens. The one that enrolled us comes first, and the

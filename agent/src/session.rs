@@ -10,7 +10,7 @@ mod telling;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rpyc::{ExceptionClass, Refuser, Sniff, sniff};
+use rpyc::{ExceptionClass, Refuser, Side, Sniff, sniff};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::explain::Explain as _;
 use crate::guard::GuardStream;
-use crate::relay::{End, Relay};
+use crate::relay::{End, Relay, Stop};
 use crate::standing::{Answer, Reason, Standing};
 use crate::tunnel::{PATIENCE, Tunnel, TunnelError};
 
@@ -44,7 +44,15 @@ where
     };
     match stop.run_until_cancelled(relay.run()).await {
         None => relay.leave().await,
-        Some(End::Client) => tracing::info!(session, "session closed by the client"),
+        Some(End::Client) => {
+            tracing::info!(session, "session closed by the client");
+            relay.leave().await;
+        }
+        Some(End::Stopped(stopped)) => {
+            relay.leave().await;
+            let ended = after_stop(relay, &stopped, standing);
+            stop.run_until_cancelled(ended).await;
+        }
         Some(End::Tunnel(result)) => {
             let clean = result.is_ok();
             match result {
@@ -87,7 +95,7 @@ pub async fn carry<L>(
 where
     L: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut relay = Relay::new(local, tunnel.stream, &[]);
+    let mut relay = Relay::new(local, tunnel.stream, &[], tunnel.reverse);
     let broken = match stop.run_until_cancelled(relay.run()).await {
         None => {
             relay.send_last_words().await;
@@ -97,6 +105,11 @@ where
         Some(End::Client) => {
             relay.leave().await;
             return (Ending::Left, None);
+        }
+        Some(End::Stopped(stopped)) => {
+            relay.leave().await;
+            let (sentence, hint) = why_stopped(&stopped, standing);
+            return (Ending::Lost { sentence, hint }, Some(relay.into_local()));
         }
         Some(End::Tunnel(result)) => result.err(),
     };
@@ -143,7 +156,8 @@ where
         role = tunnel.accepted.role,
         "session open"
     );
-    Some((session, Relay::new(local, tunnel.stream, &first)))
+    let relay = Relay::new(local, tunnel.stream, &first, tunnel.reverse);
+    Some((session, relay))
 }
 
 /// The tunnel has ended and the client is there.
@@ -180,6 +194,46 @@ where
             stay(standing.without_session(), STAY, telling).await;
         }
     }
+}
+
+/// The session was ended here, and the client is there. Every call of it is told from now on.
+async fn after_stop<L, T>(relay: Relay<L, T>, stopped: &Stop, standing: &Standing)
+where
+    L: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let (sentence, hint) = why_stopped(stopped, standing);
+    tracing::warn!(reason = sentence, "the session was ended here");
+    if !relay.can_be_told() {
+        return;
+    }
+    let text = format!("{sentence}\nhint: {hint}");
+    let telling = telling::refuse_from_now_on(relay.orphan(), ExceptionClass::EofError, &text);
+    stay(standing.without_session(), STAY, telling).await;
+}
+
+/// What happened and what to do, when a session was ended here.
+fn why_stopped(stopped: &Stop, standing: &Standing) -> (String, String) {
+    let guard = standing.route().guard.name();
+    // Some reasons know better what to do than we do.
+    let (why, hint) = match stopped.why.split_once("\nhint: ") {
+        Some((why, hint)) => (why, Some(hint)),
+        None => (stopped.why.as_str(), None),
+    };
+    let (what, otherwise) = match stopped.from {
+        Side::Server => (
+            "what Houdini sends cannot be looked at, and so was not handed to the script",
+            "show this to IT: something else than rpyc may be there, or a server that means harm",
+        ),
+        Side::Client => (
+            "what the script sends cannot be followed, so that nobody could say what Houdini may \
+             ask of it",
+            CONNECT_AGAIN,
+        ),
+    };
+    let sentence =
+        format!("the session with Houdini behind {guard} was ended at this end: {what}: {why}");
+    (sentence, hint.unwrap_or(otherwise).into())
 }
 
 fn lost(standing: &Standing, answer: &Answer) -> String {

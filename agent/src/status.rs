@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use jiff::{Timestamp, Zoned};
+use rpyc::reverse::Reverse;
 use serde::Serialize;
 use wire::Name;
 
@@ -45,6 +46,8 @@ pub struct Content {
     pub authority: String,
     /// The role at the last renewal.
     pub role: String,
+    /// What Houdini may ask of scripts here: `guarded` or `open`.
+    pub reverse_calls: Reverse,
     /// When access ends, if it does.
     pub access_until: Option<Zoned>,
     /// The certificate's serial number.
@@ -106,6 +109,7 @@ fn content(profile: Profile) -> Result<Content, ProfileError> {
         identity: profile.identity().to_string(),
         authority: profile.authority_fingerprint().to_string(),
         role: credentials.role,
+        reverse_calls: profile.reverse_calls(),
         access_until: credentials.access_until,
         serial: leaf.serial.to_string(),
         certificate_from: leaf.not_before,
@@ -157,6 +161,11 @@ impl Content {
             Some(until) => write!(f, "\n  access       until {}", dates::zoned(until, now))?,
             None => write!(f, "\n  access       without end")?,
         }
+        let reverse = match self.reverse_calls {
+            Reverse::Guarded => "guarded",
+            Reverse::Open => "open: Houdini may run any Python in scripts here",
+        };
+        write!(f, "\n  reverse      {reverse}")?;
         let state = |until: Timestamp| if until <= now { "expired" } else { "until" };
         let until = self.certificate_until;
         let moment = dates::moment(until, now);

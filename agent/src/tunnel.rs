@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rpyc::reverse::Reverse;
 use rpyc::{ExceptionClass, Family, Probe};
 use rustls::AlertDescription;
 use tokio::io::{AsyncWriteExt as _, copy, sink};
@@ -32,6 +33,8 @@ pub struct Tunnel {
     pub stream: GuardStream,
     /// What the guard said about the session.
     pub accepted: Accepted,
+    /// What Houdini may ask of the client, as the profile says.
+    pub reverse: Reverse,
 }
 
 /// Opens a session and sends `first`, the first bytes of the application, right behind the
@@ -104,7 +107,11 @@ async fn attempt(
         .map_err(|_| fault(route, Cause::AnswerTimeout(ANSWER_TIME)))?
         .map_err(|error| fault(route, Cause::of_answer(error)))?;
     match verdict {
-        Verdict::Accepted(accepted) => Ok(Tunnel { stream, accepted }),
+        Verdict::Accepted(accepted) => Ok(Tunnel {
+            stream,
+            accepted,
+            reverse: route.profile.reverse_calls(),
+        }),
         Verdict::Refused(refusal) => {
             guard::close(&mut stream).await;
             Err(TunnelError::Refused(refusal))
@@ -213,7 +220,10 @@ impl TunnelError {
 
     fn passes(&self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.code == Code::Draining.as_str(),
+            // A hello that did not arrive whole was cut off on the way.
+            Self::Refused(refusal) => [Code::Draining, Code::HelloMissing]
+                .iter()
+                .any(|code| refusal.code == code.as_str()),
             Self::Fault(fault) => fault.cause.passes(),
             Self::Renewal(error) => {
                 matches!(&**error, RenewError::Fault(fault) if fault.cause.passes())

@@ -3,6 +3,7 @@
 
 mod backups;
 mod issuing;
+mod listing;
 mod outcome;
 mod passphrase;
 mod people;
@@ -29,8 +30,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Done, Failure> {
         Command::Init(a) => init(&directory, &a),
         Command::Invite(a) => people::invite(&open()?, &a, now),
         Command::Grant(a) => people::grant(&open()?, &a, now),
-        Command::List => people::list(&open()?, now),
-        Command::Show(a) => people::show(&open()?, &a, now),
+        Command::List => listing::list(&open()?, now),
+        Command::Show(a) => listing::show(&open()?, &a, now),
         Command::Revoke(a) => people::revoke(&open()?, &a, now),
         Command::Issue(a) => issuing::issue(&open()?, &a, now),
         Command::Token(a) => issuing::token(&open()?, &a, now),

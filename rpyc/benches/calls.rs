@@ -14,9 +14,7 @@ mod support;
 use divan::{Bencher, black_box};
 use hrpyc_rpyc::brine::{Limits, Value};
 use hrpyc_rpyc::conversation::{Limits as Room, SEQ_MAX};
-use hrpyc_rpyc::{
-    Body, Boxed, Conversation, FrameReader, Inflater, Message, ObjectId, Piece, Request, Side, Step,
-};
+use hrpyc_rpyc::{Body, Boxed, Conversation, Message, ObjectId, Request, Side, Step};
 
 use support::Sender;
 
@@ -41,7 +39,7 @@ fn session(name: &str) -> Vec<(Side, Vec<u8>)> {
 /// The first message of the client for which `wanted` holds, without its frame.
 fn payload(wanted: impl Fn(&Request<'_>) -> bool) -> Vec<u8> {
     let frames = session("4.1.0").into_iter();
-    let mut payloads = frames.map(|(_, frame)| frame[5..frame.len() - 1].to_vec());
+    let mut payloads = frames.map(|(_, frame)| support::payload(&frame));
     let is_wanted = |payload: &Vec<u8>| {
         let message = Message::read(payload, Limits::NARROW);
         matches!(message, Ok(Message { body: Body::Request(request), .. }) if wanted(&request))
@@ -100,13 +98,8 @@ impl Line {
     fn new() -> Self {
         let mut conversation = Conversation::new(Room::NARROW);
         let (mut messages, mut said) = (Vec::new(), 0);
-        let mut inflater = Inflater::new(1 << 20);
         for (from, frame) in session("4.1.0") {
-            let mut reader = FrameReader::new(1 << 20);
-            let Ok(Some(Piece::Frame(frame))) = reader.next(&mut &frame[..]) else {
-                panic!("it was recorded")
-            };
-            let payload = inflater.payload(&frame).unwrap().to_vec();
+            let payload = support::payload(&frame);
             let message = Message::read(&payload, Limits::NARROW).unwrap();
             let asks_node = matches!(
                 message.body,
@@ -114,7 +107,7 @@ impl Line {
             );
             said += usize::from(asks_node && from == Side::Client);
             match said {
-                0 | 1 => drop(conversation.see(from, &message, 0, 0).unwrap()),
+                0 | 1 => drop(conversation.see(from, &message, 0).unwrap()),
                 // Its answers to what was asked before are a part of it.
                 2 => messages.push((from, payload)),
                 _ => break,
@@ -134,7 +127,7 @@ impl Line {
             let mut message = Message::read(payload, Limits::NARROW).unwrap();
             // The same offset for a request and its answer.
             message.seq += self.next;
-            match self.conversation.see(*from, &message, payload.len(), 0) {
+            match self.conversation.see(*from, &message, payload.len()) {
                 Ok(Step::Asked(asked)) => drop(black_box(asked)),
                 Ok(Step::Answered(answered)) => {
                     calls += usize::from(!black_box(answered).is_folded());
@@ -196,9 +189,9 @@ fn follow_one_look_up_and_call(bencher: Bencher) {
             (drop_it, Boxed::Plain(none)),
         ] {
             let asked = say(Body::Request(request), seq);
-            black_box(conversation.see(Side::Client, &asked, 100, 1).unwrap());
+            black_box(conversation.see(Side::Client, &asked, 100).unwrap());
             let answered = say(Body::Reply(reply), seq);
-            black_box(conversation.see(Side::Server, &answered, 100, 1).unwrap());
+            black_box(conversation.see(Side::Server, &answered, 100).unwrap());
             seq += 1;
         }
     });

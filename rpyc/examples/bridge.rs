@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 
-use hrpyc_rpyc::{Family, FrameReader, Inflater, Piece, dialect};
+use hrpyc_rpyc::{Family, FrameError, Inflater, Lane, Next, dialect};
 
 const CAP: usize = 64 << 20;
 
@@ -70,15 +70,22 @@ fn copy(
     mut sink: &TcpStream,
     mut to: impl FnMut(Family) -> Family,
 ) -> Result<(), Failure> {
-    let (mut reader, mut inflater) = (FrameReader::new(CAP), Inflater::new(CAP));
+    let (mut lane, mut inflater) = (Lane::new(CAP), Inflater::new(CAP));
     let mut room = vec![0; 64 * 1024];
     loop {
         let count = source.read(&mut room)?;
         if count == 0 {
             return Ok(());
         }
-        let mut bytes = &room[..count];
-        while let Some(Piece::Frame(frame)) = reader.next(&mut bytes)? {
+        lane.input.extend_from_slice(&room[..count]);
+        loop {
+            let whole = match lane.cut()? {
+                Next::Whole(whole) => whole,
+                Next::More => break,
+                Next::Great { length, .. } => return Err(FrameError::TooBig(length).into()),
+                Next::Part(_) => unreachable!("no great frame is let pass"),
+            };
+            let frame = whole.frame();
             let from = frame.head().ok_or("a frame holds no message")?.family;
             sink.write_all(&dialect::translate(&frame, to(from), &mut inflater)?)?;
         }

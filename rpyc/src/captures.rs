@@ -5,6 +5,7 @@
 
 use crate::Family;
 use crate::head::{Head, Kind};
+use crate::lane::{Lane, Next, WholeFrame};
 
 pub(crate) struct Capture {
     pub(crate) version: &'static str,
@@ -24,6 +25,18 @@ pub(crate) fn summary(capture: &Capture, heads: &[Head]) -> Vec<(Kind, u64)> {
         assert_eq!(head.threads.is_some(), capture.bound, "{}", capture.version);
     }
     heads.iter().map(|head| (head.kind, head.seq)).collect()
+}
+
+/// The frames of one direction.
+pub(crate) fn frames(stream: &[u8]) -> Vec<WholeFrame> {
+    let mut lane = Lane::new(1 << 20);
+    lane.input.extend_from_slice(stream);
+    let next = || match lane.cut() {
+        Ok(Next::Whole(whole)) => Some(whole),
+        Ok(Next::More) => None,
+        other => panic!("{other:?}"),
+    };
+    std::iter::from_fn(next).collect()
 }
 
 const fn request(seq: u64, handler: u8) -> (Kind, u64) {

@@ -19,6 +19,7 @@ mod arrivals;
 mod bounds;
 mod event;
 mod expression;
+mod following;
 mod known;
 mod naming;
 mod objects;
@@ -32,19 +33,16 @@ pub use known::Known;
 pub use objects::How;
 pub use window::SEQ_MAX;
 
-use std::collections::HashMap;
-
 use crate::family::Family;
 use crate::head::{Head, Kind};
-use crate::message::{Body, Boxed, Message, ObjectId, Owner, Raised, Request};
+use crate::ids::Ids;
+use crate::message::{Body, Boxed, Message, ObjectId, Owner, Raised};
 
-use arrivals::{Arrivals, passed};
-use bounds::NAME_MAX;
 use event::outcome;
 use expression::Writer;
 use objects::Objects;
 use pending::Open;
-use text::{Names, Text, shortened};
+use text::{Names, Text};
 use window::Window;
 
 /// An end of the connection.
@@ -84,16 +82,19 @@ pub struct Conversation {
 #[derive(Debug)]
 struct Party {
     objects: Objects,
-    open: HashMap<u64, Open>,
+    open: Ids<u64, Open>,
     window: Window,
+    /// Of the numbers from [`SEQ_MAX`] on, when a relay beyond may use them.
+    relay: Option<Window>,
 }
 
 impl Party {
     fn new(limits: Limits) -> Self {
         Self {
             objects: Objects::new(limits.objects),
-            open: HashMap::new(),
+            open: Ids::default(),
             window: Window::new(),
+            relay: None,
         }
     }
 }
@@ -112,8 +113,16 @@ impl Conversation {
         }
     }
 
-    /// Takes note of a message. `size` is what it takes on the wire and `now` the time; both
-    /// come back with the answer and mean nothing here.
+    /// At the beginning of a connection on which another relay is nearer to the server. It
+    /// makes requests of its own towards the client, with numbers from [`SEQ_MAX`] on.
+    pub fn behind_relay(limits: Limits) -> Self {
+        let mut conversation = Self::new(limits);
+        conversation.server.relay = Some(Window::new());
+        conversation
+    }
+
+    /// Takes note of a message. `size` is what it takes on the wire; it comes back with the
+    /// answer and means nothing here.
     ///
     /// A request is taken for sent. One that is not let through must be
     /// [withdrawn](Self::withdraw), and its answer not be shown here.
@@ -126,17 +135,23 @@ impl Conversation {
         from: Side,
         message: &Message<'_>,
         size: usize,
-        now: u64,
     ) -> Result<Step<'_>, Breach> {
         self.same_dialect(message.head())?;
         match &message.body {
             Body::Request(request) => {
-                let asked = self.ask(from, message.seq, request, size, now)?;
+                let asked = self.ask(from, message.head(), request, size)?;
                 Ok(Step::Asked(asked))
             }
             Body::Reply(result) => {
                 let open = self.close(from, message.seq, true)?;
-                let unknown = self.returned(from, &open, result)?;
+                let unknown = match self.returned(from, &open, result) {
+                    Ok(unknown) => unknown,
+                    Err(breach) => {
+                        // An answer that nobody gets is none.
+                        self.party(from.other()).open.insert(message.seq, open);
+                        return Err(breach);
+                    }
+                };
                 let mut answered = open.answered(from.other(), outcome(result), size);
                 answered.unknown = unknown;
                 Ok(Step::Answered(answered))
@@ -164,9 +179,8 @@ impl Conversation {
         from: Side,
         message: &Message<'_>,
         size: usize,
-        now: u64,
     ) -> Result<Step<'_>, Breach> {
-        self.see(from, message, size, now)?;
+        self.see(from, message, size)?;
         let seq = message.seq;
         let before = self.cost_of(from, seq);
         let open = self.party(from).open.get_mut(&seq);
@@ -188,18 +202,12 @@ impl Conversation {
     /// # Errors
     ///
     /// As [`see`](Self::see).
-    pub fn see_head(
-        &mut self,
-        from: Side,
-        head: Head,
-        size: usize,
-        now: u64,
-    ) -> Result<Step<'_>, Breach> {
+    pub fn see_head(&mut self, from: Side, head: Head, size: usize) -> Result<Step<'_>, Breach> {
         self.same_dialect(head)?;
         if let Kind::Request { handler } = head.kind {
             self.may_ask(from, head.seq)?;
-            let open = Open::unread(handler, &mut self.names, size, now);
-            return Ok(Step::Asked(self.opened(from, head.seq, open)?));
+            let open = Open::unread(handler, &mut self.names, size);
+            return Ok(Step::Asked(self.opened(from, head, open)?));
         }
         let open = self.close(from, head.seq, head.kind == Kind::Reply)?;
         let answered = open.answered(from.other(), Outcome::Unread, size);
@@ -227,6 +235,22 @@ impl Conversation {
     pub fn request(&self, asker: Side, seq: u64) -> Option<Asked<'_>> {
         let open = self.party_ref(asker).open.get(&seq)?;
         Some(Asked { asker, seq, open })
+    }
+
+    /// The heads of the requests of `asker` that wait for an answer, oldest first.
+    pub fn outstanding(&self, asker: Side) -> Vec<Head> {
+        let Some((family, _)) = self.dialect else {
+            return Vec::new();
+        };
+        let open = self.party_ref(asker).open.iter();
+        let mut heads: Vec<_> = open
+            .map(|(seq, open)| Head {
+                threads: open.threads,
+                ..Head::request(family, *seq, open.handler)
+            })
+            .collect();
+        heads.sort_unstable_by_key(|head| head.seq);
+        heads
     }
 
     /// An object of `owner`, while the other side can name it.
@@ -264,6 +288,12 @@ impl Conversation {
         open.map_or(0, Open::cost)
     }
 
+    /// Objects of `owner` that are held, and requests of it that wait for an answer.
+    pub fn held(&self, owner: Side) -> (usize, usize) {
+        let party = self.party_ref(owner);
+        (party.objects.len(), party.open.len())
+    }
+
     /// Open requests that name an object of `owner`, also one that is being dropped: how long
     /// a last `DEL` has to wait; see [`Dropped`].
     pub fn open_requests(&self, owner: Side, id: &ObjectId<'_>) -> u32 {
@@ -271,28 +301,11 @@ impl Conversation {
         objects.search(id).map_or(0, |slot| objects.named(slot))
     }
 
-    /// Puts marks on an object, for as long as it may be the one with this id: what was
-    /// forbidden stays so, by whatever way it comes again. `false` when it is unknown.
-    pub fn mark(&mut self, owner: Side, id: &ObjectId<'_>, marks: u32) -> bool {
-        let objects = &mut self.party(owner).objects;
-        match objects.find(id) {
-            Some(slot) => {
-                objects.mark(slot, marks);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Objects of `owner` that are held, and requests of it that wait for an answer.
-    pub fn held(&self, owner: Side) -> (usize, usize) {
-        let party = self.party_ref(owner);
-        (party.objects.len(), party.open.len())
-    }
-
-    /// The family of the messages seen, when there was one.
-    pub fn family(&self) -> Option<Family> {
-        self.dialect.map(|(family, _)| family)
+    /// Is a message with this head of the dialect that is spoken here: its family, and whether
+    /// threads are bound? Before the first message any is.
+    pub fn is_spoken(&self, head: &Head) -> bool {
+        let dialect = (head.family, head.threads.is_some());
+        self.dialect.is_none_or(|spoken| spoken == dialect)
     }
 
     fn party(&mut self, side: Side) -> &mut Party {
@@ -315,163 +328,6 @@ impl Conversation {
             true => Ok(()),
             false => Err(Breach::Dialect),
         }
-    }
-
-    fn may_ask(&mut self, from: Side, seq: u64) -> Result<(), Breach> {
-        let most = self.limits.open;
-        let party = self.party(from);
-        if party.open.len() >= most {
-            return Err(Breach::TooManyOpen);
-        }
-        match party.window.take(seq) {
-            true => Ok(()),
-            false => Err(Breach::Seq(seq)),
-        }
-    }
-
-    fn within_text(&self) -> Result<(), Breach> {
-        let objects = self.client.objects.text_bytes + self.server.objects.text_bytes;
-        match objects + self.open_text > self.limits.text {
-            true => Err(Breach::TooMuchText),
-            false => Ok(()),
-        }
-    }
-
-    fn ask(
-        &mut self,
-        from: Side,
-        seq: u64,
-        request: &Request<'_>,
-        size: usize,
-        now: u64,
-    ) -> Result<Asked<'_>, Breach> {
-        self.may_ask(from, seq)?;
-        let class = request.target().map_or(0, |id| id.name.len());
-        if naming::method(request).len().max(class) > NAME_MAX {
-            return Err(Breach::LongName);
-        }
-        let (own, theirs) = match from {
-            Side::Client => (&mut self.client.objects, &mut self.server.objects),
-            Side::Server => (&mut self.server.objects, &mut self.client.objects),
-        };
-        let target = request.target().and_then(|id| theirs.find(&id));
-        let known = target.and_then(|slot| theirs.get(slot));
-        let subject = naming::subject(from, request, known, &mut self.names);
-        let mut text = Text::new();
-        let args = Writer {
-            asker: from,
-            text: &mut text,
-            theirs,
-            own,
-        }
-        .request(request);
-
-        let mut open = Open::new(request.handler(), subject, text, args, size, now);
-        if let Request::Del { count, .. } = request
-            && let Some(slot) = target
-        {
-            let open_requests = theirs.named(slot);
-            let last = theirs
-                .begin_drop(slot, *count)
-                .map_err(|_| Breach::DropTooMany)?;
-            open.drops = Some((
-                slot,
-                *count,
-                Dropped {
-                    last,
-                    open_requests,
-                },
-            ));
-        } else if let Some(slot) = target {
-            theirs.name(slot);
-            open.names(slot);
-        }
-
-        let mut full = Ok(());
-        let mut first = true;
-        let names = &mut self.names;
-        let mut on = |owner, id: ObjectId<'_>| {
-            // The target comes first.
-            let is_target = std::mem::take(&mut first) && request.target().is_some();
-            match owner {
-                Owner::Receiver => match theirs.find(&id).or(target.filter(|_| is_target)) {
-                    Some(_) if is_target => {}
-                    Some(slot) => {
-                        theirs.name(slot);
-                        open.names(slot);
-                    }
-                    None => open.unknown += 1,
-                },
-                Owner::Sender => {
-                    full = full.and(passed(own, &id, open.callee(), names));
-                }
-            }
-        };
-        request.references(&mut on);
-        full?;
-        self.opened(from, seq, open)
-    }
-
-    fn opened(&mut self, from: Side, seq: u64, open: Open) -> Result<Asked<'_>, Breach> {
-        self.open_text += open.cost();
-        self.within_text()?;
-        let open = self
-            .party(from)
-            .open
-            .entry(seq)
-            .insert_entry(open)
-            .into_mut();
-        Ok(Asked {
-            asker: from,
-            seq,
-            open,
-        })
-    }
-
-    /// The request that a message of `from` answers.
-    fn close(&mut self, from: Side, seq: u64, done: bool) -> Result<Open, Breach> {
-        let asker = from.other();
-        let open = self.party(asker).open.remove(&seq);
-        let open = open.ok_or(Breach::Unasked(seq))?;
-        self.settle(asker, &open, done);
-        Ok(open)
-    }
-
-    /// Undoes what an open request has noted.
-    fn settle(&mut self, asker: Side, open: &Open, done: bool) {
-        self.open_text -= open.cost();
-        let theirs = &mut self.party(asker.other()).objects;
-        open.named().for_each(|slot| theirs.unname(slot));
-        if let Some((slot, count, _)) = open.drops {
-            theirs.end_drop(slot, count, done);
-        }
-    }
-
-    /// Takes note of what a reply refers to. Gives how many references are unknown.
-    fn returned(&mut self, from: Side, open: &Open, result: &Boxed<'_>) -> Result<usize, Breach> {
-        let mut arrivals = Arrivals {
-            open,
-            is_server: from == Side::Server,
-            module_type: &mut self.module_type,
-            names: &mut self.names,
-            unknown: 0,
-        };
-        let (theirs, own) = match from {
-            Side::Client => (&mut self.client.objects, &self.server.objects),
-            Side::Server => (&mut self.server.objects, &self.client.objects),
-        };
-        match result {
-            Boxed::Plain(_) => {}
-            Boxed::Remote(id) => arrivals.object(theirs, id)?,
-            Boxed::Local(id) => arrivals.returns(own, id),
-            Boxed::Tuple(_) => {
-                let text = shortened(&open.expression);
-                arrivals.items(theirs, own, result, &text)?;
-            }
-        }
-        let unknown = arrivals.unknown;
-        self.within_text()?;
-        Ok(unknown)
     }
 }
 

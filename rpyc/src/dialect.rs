@@ -9,10 +9,9 @@
 use crate::NotRpyc;
 use crate::brine;
 use crate::family::Family;
-use crate::frame;
+use crate::frame::{self, Frame, FrameError};
 use crate::head::Head;
 use crate::inflate::Inflater;
-use crate::reader::{Frame, FrameError};
 
 /// In brine the kind of a message is written as an immediate integer.
 const IMMEDIATE_ZERO: u8 = 0x50;
@@ -81,7 +80,6 @@ pub fn translate(
 mod tests {
     use super::*;
     use crate::captures;
-    use crate::reader::{FrameReader, Piece};
 
     #[test]
     fn real_frames_go_there_and_back() {
@@ -90,16 +88,15 @@ mod tests {
                 Family::Classic => Family::Six,
                 Family::Six => Family::Classic,
             };
-            for mut stream in [capture.client, capture.server] {
-                let mut reader = FrameReader::new(1 << 20);
+            for stream in [capture.client, capture.server] {
                 let mut inflater = Inflater::new(1 << 20);
-                while let Some(Piece::Frame(frame)) = reader.next(&mut stream).unwrap() {
+                for whole in captures::frames(stream) {
+                    let frame = whole.frame();
                     let there = translate(&frame, to, &mut inflater).unwrap();
-                    let mut input = &there[..];
-                    let mut other = FrameReader::new(1 << 20);
-                    let Some(Piece::Frame(translated)) = other.next(&mut input).unwrap() else {
+                    let [translated] = &captures::frames(&there)[..] else {
                         panic!()
                     };
+                    let translated = translated.frame();
                     let (before, after) = (frame.head().unwrap(), translated.head().unwrap());
                     assert_eq!(
                         after,

@@ -3,6 +3,10 @@
 use crate::brine::{self, Reader, Unread};
 use crate::family::Family;
 
+mod prefix;
+
+pub(crate) use prefix::Prefix;
+
 /// `HANDLE_PING` (`core/consts.py`).
 pub const PING: u8 = 1;
 /// `HANDLE_CLOSE` (`core/consts.py`).

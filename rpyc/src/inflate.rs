@@ -2,7 +2,7 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::reader::{Frame, FrameError};
+use crate::frame::{Frame, FrameError};
 
 /// Room that is kept between frames.
 const ROOM_KEPT: usize = 64 * 1024;
@@ -27,6 +27,12 @@ impl Inflater {
             zlib: None,
             room: Vec::new(),
         }
+    }
+
+    /// Gives back what it keeps from one frame for the next, about 50 KiB and the payload.
+    pub fn give_back(&mut self) {
+        self.zlib = None;
+        self.room = Vec::new();
     }
 
     /// The payload of a frame: its body, or what that inflates to.

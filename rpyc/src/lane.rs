@@ -2,22 +2,39 @@
 
 use bytes::BytesMut;
 
-use crate::frame::{FLUSH, HEADER_LEN};
-use crate::head::Head;
-use crate::reader::{Frame, FrameError};
+use crate::brine::Unread;
+use crate::frame::{self, FLUSH, Frame, FrameError, HEADER_LEN};
+use crate::head::{Head, Prefix};
 
-/// A head shows within so many bytes of a payload, compressed or not.
-const HEAD_WITHIN: usize = 4 * 1024;
-
-/// Bytes of one direction, and where in a frame they are.
+/// Cuts one direction of a connection into frames, however it came in pieces.
+///
+/// Stricter than rpyc and than [`Observer`](crate::Observer): the compressed flag is 0 or 1,
+/// the flush byte is a newline, and no frame is empty.
+///
+/// It reads nothing itself: put what was read at the end of [`input`](Self::input), then
+/// [`cut`](Self::cut) until that wants [`More`](Next::More). A caller who does so finds
+/// less than one frame there afterwards: at most [`HEADER_LEN`] + `most` bytes, or, where a
+/// great frame begins, the kilobyte within which its head must have shown. What is read on
+/// top of that at a time, and whether an empty buffer is kept for the next reading, is the
+/// caller's choice.
 #[derive(Debug)]
 pub struct Lane {
-    /// Received, not cut yet. What is read is put at its end.
+    /// Received, not cut yet. What is read is put at its end; nothing else is done to it,
+    /// but to replace it when it is empty.
     pub input: BytesMut,
-    /// Bytes of a great frame that are still to go by.
-    passing: usize,
     /// Frames with a greater payload are not taken whole.
     most: usize,
+    /// The head of the great frame that begins `input`, while it is not complete.
+    announced: Option<Announced>,
+    /// Bytes of a great frame that are still to go by.
+    passing: usize,
+}
+
+#[derive(Debug)]
+struct Announced {
+    prefix: Prefix,
+    /// Bytes of the payload that it has seen.
+    seen: usize,
 }
 
 /// What comes next in a lane.
@@ -25,11 +42,12 @@ pub struct Lane {
 pub enum Next {
     /// A whole frame, taken out of the lane.
     Whole(WholeFrame),
-    /// A frame that is too great to be taken whole begins. Nothing was taken.
+    /// A frame that is too great to be taken whole begins. Nothing was taken: say
+    /// [`Lane::pass`], or drop the connection.
     Great {
         /// What it begins with.
         head: Head,
-        /// Bytes of its payload.
+        /// Bytes of its payload, as announced.
         length: usize,
     },
     /// Bytes of a great frame, taken out.
@@ -58,12 +76,13 @@ impl WholeFrame {
 }
 
 impl Lane {
-    /// Takes frames of at most `most` bytes of payload whole.
+    /// Takes frames whose payload has at most `most` bytes, as it travels, whole.
     pub fn new(most: usize) -> Self {
         Self {
             input: BytesMut::new(),
-            passing: 0,
             most,
+            announced: None,
+            passing: 0,
         }
     }
 
@@ -72,10 +91,23 @@ impl Lane {
         self.input.is_empty()
     }
 
+    /// Is the direction between two frames? If it ends anywhere else, it was cut off.
+    pub fn at_boundary(&self) -> bool {
+        self.is_empty() && self.passing == 0
+    }
+
+    /// Are bytes of a great frame still to go by? Then its receiver is in the middle of it.
+    pub fn is_passing(&self) -> bool {
+        self.passing > 0
+    }
+
     /// Cuts off what is complete.
     ///
     /// # Errors
-    /// These are no frames as rpyc writes them.
+    ///
+    /// These are no frames as rpyc writes them: an [`Empty`](FrameError::Empty) one, a wrong
+    /// [`Flag`](FrameError::Flag) or [`Flush`](FrameError::Flush), or a great one with
+    /// [`NoHead`](FrameError::NoHead). Close the connection.
     pub fn cut(&mut self) -> Result<Next, FrameError> {
         if self.passing > 0 {
             return self.part();
@@ -84,10 +116,7 @@ impl Lane {
             return Ok(Next::More);
         };
         if length > self.most {
-            return Ok(match self.head(compressed)? {
-                Some(head) => Next::Great { head, length },
-                None => Next::More,
-            });
+            return self.great(length, compressed);
         }
         let whole = HEADER_LEN + length + 1;
         if self.input.len() < whole {
@@ -99,7 +128,8 @@ impl Lane {
         Ok(Next::Whole(WholeFrame(self.input.split_to(whole))))
     }
 
-    /// Lets the great frame that begins here go by in parts.
+    /// Lets the great frame that begins here go by in parts, with its header and its flush
+    /// byte. `length` is that of its payload, from [`Next::Great`].
     pub fn pass(&mut self, length: usize) {
         self.passing = HEADER_LEN + length + 1;
     }
@@ -119,104 +149,47 @@ impl Lane {
         if self.input.is_empty() {
             return Ok(Next::More);
         }
-        let part = self.input.split_to(self.passing.min(self.input.len()));
-        self.passing -= part.len();
-        if self.passing == 0 && part.last() != Some(&FLUSH) {
+        let length = self.passing.min(self.input.len());
+        // What does not end as a frame does is not taken: its receiver stays in the middle of it.
+        if length == self.passing && self.input[length - 1] != FLUSH {
             return Err(FrameError::Flush);
         }
-        Ok(Next::Part(part))
+        self.passing -= length;
+        Ok(Next::Part(self.input.split_to(length)))
     }
 
     fn header(&self) -> Result<Option<(usize, bool)>, FrameError> {
-        let Some([a, b, c, d, flag]) = self.input.first_chunk::<HEADER_LEN>().copied() else {
+        let Some(header) = self.input.first_chunk::<HEADER_LEN>() else {
             return Ok(None);
         };
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        let (length, flag) = frame::decode_header(*header);
         match flag {
             0 | 1 if length == 0 => Err(FrameError::Empty),
-            0 | 1 => Ok(Some((length, flag == 1))),
+            0 | 1 => Ok(Some((length as usize, flag == 1))),
             flag => Err(FrameError::Flag(flag)),
         }
     }
 
-    fn head(&self, compressed: bool) -> Result<Option<Head>, FrameError> {
-        let body = &self.input[HEADER_LEN..];
-        let head = Frame { compressed, body }.head();
-        match head {
-            Some(head) => Ok(Some(head)),
-            None if body.len() < HEAD_WITHIN => Ok(None),
-            None => Err(FrameError::NoHead),
+    fn great(&mut self, length: usize, compressed: bool) -> Result<Next, FrameError> {
+        let payload = &self.input[HEADER_LEN..];
+        let payload = &payload[..length.min(payload.len())];
+        let announced = self.announced.get_or_insert_with(|| Announced {
+            prefix: Prefix::new(compressed),
+            seen: 0,
+        });
+        // Nothing is inflated twice, in however small pieces it comes.
+        let new = payload.get(announced.seen..).unwrap_or_default();
+        announced.seen = payload.len();
+        match announced.prefix.read(new) {
+            Ok(head) => {
+                self.announced = None;
+                Ok(Next::Great { head, length })
+            }
+            Err(Unread::Short) if payload.len() < length => Ok(Next::More),
+            Err(_) => Err(FrameError::NoHead),
         }
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// `GETROOT` as rpyc 5 sends it, with the number 0.
-    const ASK: &[u8] = &[0x12, 0x51, 0x50, 0x11, 0x53, 0x02];
-
-    fn frame(payload: &[u8]) -> Vec<u8> {
-        crate::frame::encode(payload)
-    }
-
-    #[test]
-    fn frames_are_cut_at_their_ends_however_they_come() {
-        let stream = [frame(ASK), frame(&[7; 5000]), frame(ASK)].concat();
-        for step in [1, 3, 64, stream.len()] {
-            let mut lane = Lane::new(1 << 20);
-            let mut out = Vec::new();
-            let mut frames = 0;
-            for chunk in stream.chunks(step) {
-                lane.input.extend_from_slice(chunk);
-                while let Next::Whole(whole) = lane.cut().unwrap() {
-                    frames += 1;
-                    out.extend_from_slice(&whole.into_bytes());
-                }
-            }
-            assert_eq!((frames, out == stream), (3, true), "{step}");
-            assert!(lane.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_great_frame_is_announced_by_its_head_and_goes_by_in_parts() {
-        let payload = [ASK, &[0; 2000]].concat();
-        let stream = [frame(&payload), frame(ASK)].concat();
-        let mut lane = Lane::new(1000);
-        lane.input.extend_from_slice(&stream[..9]);
-        assert!(matches!(lane.cut().unwrap(), Next::More));
-        lane.input.extend_from_slice(&stream[9..700]);
-        let Next::Great { head, length } = lane.cut().unwrap() else {
-            panic!()
-        };
-        assert_eq!((head.seq, length), (0, payload.len()));
-        lane.pass(length);
-        lane.input.extend_from_slice(&stream[700..]);
-        let mut out = Vec::new();
-        loop {
-            match lane.cut().unwrap() {
-                Next::Part(part) => out.extend_from_slice(&part),
-                Next::Whole(whole) => out.extend_from_slice(&whole.into_bytes()),
-                Next::More => break,
-                Next::Great { .. } => panic!(),
-            }
-        }
-        assert_eq!(out, stream);
-    }
-
-    #[test]
-    fn what_rpyc_never_writes_is_an_error() {
-        for (bytes, error) in [
-            (&b"\0\0\0\0\0\n"[..], FrameError::Empty),
-            (b"\0\0\0\x01\x02x\n", FrameError::Flag(2)),
-            (b"\0\0\0\x01\0x!", FrameError::Flush),
-        ] {
-            let mut lane = Lane::new(100);
-            lane.input.extend_from_slice(bytes);
-            assert_eq!(lane.cut().unwrap_err(), error);
-        }
-    }
-}
+mod tests;

@@ -6,19 +6,19 @@
 //!   [`Observer`] for each direction, [`Pending`] for what waits for an answer, a
 //!   [`Refuser`] or an [`exception_frame`] to answer in a server's place, [`sniff()`] and
 //!   [`Probe`] to tell rpyc from other protocols.
-//! - **Everything**, for one who judges and records: a [`FrameReader`] and an [`Inflater`] for
-//!   each direction give payloads, [`Message::read`] understands them, and one
-//!   [`Conversation`] for the connection says what each call is.
+//! - **Everything**, for one who judges and records: a [`Lane`] and an [`Inflater`] for each
+//!   direction give payloads, [`Message::read`] understands them, and one [`Conversation`]
+//!   for the connection says what each call is.
 //!
 //! ```
 //! use hrpyc_rpyc::brine::Limits;
 //! use hrpyc_rpyc::conversation::Limits as Room;
-//! use hrpyc_rpyc::{Conversation, FrameReader, Inflater, Message, Piece, Side, Step};
+//! use hrpyc_rpyc::{Conversation, Inflater, Lane, Message, Next, Side, Step};
 //!
 //! /// One direction of a connection.
 //! struct Half {
 //!     from: Side,
-//!     frames: FrameReader,
+//!     lane: Lane,
 //!     inflater: Inflater,
 //! }
 //!
@@ -26,19 +26,25 @@
 //! fn follow(
 //!     half: &mut Half,
 //!     conversation: &mut Conversation,
-//!     mut bytes: &[u8],
-//!     now: u64,
+//!     bytes: &[u8],
 //! ) -> Result<Vec<String>, Box<dyn std::error::Error>> {
 //!     let mut done = Vec::new();
-//!     while let Some(piece) = half.frames.next(&mut bytes)? {
-//!         let step = match piece {
-//!             Piece::Frame(frame) => {
+//!     half.lane.input.extend_from_slice(bytes);
+//!     loop {
+//!         let step = match half.lane.cut()? {
+//!             Next::More => return Ok(done),
+//!             Next::Whole(whole) => {
+//!                 let frame = whole.frame();
 //!                 let payload = half.inflater.payload(&frame)?;
 //!                 let message = Message::read(payload, Limits::WIDE)?;
-//!                 conversation.see(half.from, &message, frame.wire_len(), now)?
+//!                 conversation.see(half.from, &message, frame.wire_len())?
 //!             }
-//!             // Only from `FrameReader::passing_bigger`.
-//!             Piece::Big { head, length } => conversation.see_head(half.from, head, length, now)?,
+//!             // Too great to be taken whole: it goes by, and its head is all that is known.
+//!             Next::Great { head, length } => {
+//!                 half.lane.pass(length);
+//!                 conversation.see_head(half.from, head, length)?
+//!             }
+//!             Next::Part(_) => continue,
 //!         };
 //!         match step {
 //!             // Here a request is judged, before it is sent on: `asked` has its class,
@@ -51,12 +57,11 @@
 //!             Step::Answered(call) => done.push(call.expression),
 //!         }
 //!     }
-//!     Ok(done)
 //! }
 //!
 //! let half = |from| Half {
 //!     from,
-//!     frames: FrameReader::new(1 << 20),
+//!     lane: Lane::new(1 << 20),
 //!     inflater: Inflater::new(1 << 20),
 //! };
 //! let (mut client, mut server) = (half(Side::Client), half(Side::Server));
@@ -65,8 +70,8 @@
 //! // `(1, 0, (1, (1, ("hi",))))`: a ping; and the reply to it.
 //! let asked = b"\x00\x00\x00\x0c\x00\x12\x51\x50\x11\x51\x11\x51\x10\x08\x0bhi\n";
 //! let reply = b"\x00\x00\x00\x09\x00\x12\x52\x50\x11\x51\x08\x0bhi\n";
-//! assert!(follow(&mut client, &mut conversation, asked, 0)?.is_empty());
-//! assert!(follow(&mut server, &mut conversation, reply, 1)?.is_empty());
+//! assert!(follow(&mut client, &mut conversation, asked)?.is_empty());
+//! assert!(follow(&mut server, &mut conversation, reply)?.is_empty());
 //! assert_eq!(conversation.held(Side::Client), (0, 0));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -82,7 +87,9 @@
 //! To forward a message, write it anew with [`Message::write`] and [`frame::encode`], or, for
 //! a peer of the other family, with [`dialect::rewrite`]. To answer an `INSPECT` or to drop
 //! references in a peer's name, make a [`Message`]: numbers from [`conversation::SEQ_MAX`] on
-//! are never a peer's own.
+//! are never a peer's own, and a [`Conversation::behind_relay`] takes them.
+//!
+//! Where the server is held to what callbacks need, [`reverse`] says what may pass.
 //!
 //! Facts name the rpyc source file that they come from; versions read are 4.1.0, 4.1.5, 5.3.1
 //! and 6.0.2.
@@ -95,13 +102,13 @@ pub mod exception;
 pub mod family;
 pub mod frame;
 pub mod head;
+pub mod ids;
 pub mod inflate;
 pub mod lane;
 pub mod message;
 pub mod observer;
 pub mod pending;
 pub mod probe;
-pub mod reader;
 pub mod reverse;
 pub mod sniff;
 pub mod transcode;
@@ -114,14 +121,15 @@ pub use answering::{Answer, Refuser};
 pub use conversation::{Answered, Asked, Conversation, Side, Step};
 pub use exception::{ExceptionClass, exception_frame};
 pub use family::Family;
+pub use frame::{Frame, FrameError};
 pub use head::{Head, Kind, Threads};
+pub use ids::Ids;
 pub use inflate::Inflater;
 pub use lane::{Lane, Next, WholeFrame};
 pub use message::{Abridgement, Abridger, Body, Boxed, Malformed, Message, ObjectId, Request};
 pub use observer::Observer;
 pub use pending::Pending;
 pub use probe::{Probe, Verdict};
-pub use reader::{Frame, FrameError, FrameReader, Piece};
 pub use sniff::{Sniff, sniff};
 pub use transcode::Transcoder;
 pub use unpack::{Unpacked, Unpacker};

@@ -4,18 +4,48 @@
 //! over the server (`core/service.py::ClassicService`): it may evaluate any Python there. What
 //! real scripts need of it is that objects they pass can be called, iterated and read.
 
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
 use crate::conversation::{Conversation, How, Side};
 use crate::exception::ExceptionClass;
-use crate::message::{Owner, Raised, Request};
+use crate::frame;
+use crate::head::Kind;
+use crate::message::{Body, Message, Owner, Raised, Request};
 
-/// How much of it is let through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How much of it is let through: the setting `reverse_calls`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reverse {
     /// What callbacks need, on objects that the client has passed.
     #[default]
     Guarded,
     /// Everything, as without a guard.
     Open,
+}
+
+impl Reverse {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Guarded, Self::Open];
+
+    /// As it is written in a file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Guarded => "guarded",
+            Self::Open => "open",
+        }
+    }
+}
+
+impl FromStr for Reverse {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|reverse| reverse.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is neither guarded nor open"))
+    }
 }
 
 /// Names of two underscores that tell nothing but what is there.
@@ -161,22 +191,55 @@ fn is_plain(name: &str) -> bool {
     }
 }
 
-/// The module that stands in for the one of an exception, where a client would import that
-/// one (`core/vinegar.py::load` with `import_custom_exceptions`). No module can be called
-/// so, and the name of the class is still there to be read.
+/// Whether a message of the server may reach the client although nothing but its head was
+/// read. Not a request, which could not be judged, nor an exception, which may name a module.
+pub fn may_go_unread(kind: Kind) -> bool {
+    kind == Kind::Reply
+}
+
+/// What the module of a foreign exception is called at the client.
+const REMOTE: &str = "remote ";
+
+/// The frame that brings an exception of the server to the client, where the client would
+/// import the module that it names (`core/vinegar.py::load` with `import_custom_exceptions`).
+/// In its place another module is named, which no `import` can be written for; the name of
+/// the class is still there to be read.
 ///
-/// `None` when the exception may stay as it is: it is one of Python's own.
-pub fn instead_of_module(raised: &Raised<'_>) -> Option<String> {
-    match raised {
-        Raised::StopIteration => None,
-        Raised::Exception { module, .. } if *module == "builtins" => None,
-        Raised::Exception { module, .. } => Some(format!("remote {module}")),
+/// `None` when the message may go as it is: it is no exception, or one of Python's own, or
+/// one whose module was changed on the way here.
+pub fn without_module(message: &Message<'_>) -> Option<Vec<u8>> {
+    let Body::Exception(Raised::Exception {
+        module,
+        class,
+        args,
+        attributes,
+        traceback,
+    }) = message.body
+    else {
+        return None;
+    };
+    if module == "builtins" || module.starts_with(REMOTE) {
+        return None;
     }
+    let module = format!("{REMOTE}{module}");
+    let raised = Raised::Exception {
+        module: &module,
+        class,
+        args,
+        attributes,
+        traceback,
+    };
+    let mut payload = Vec::with_capacity(256);
+    let body = Body::Exception(raised);
+    Message { body, ..*message }.write(&mut payload);
+    Some(frame::encode(&payload))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::brine::{Limits, Value};
+    use crate::{Family, Head};
 
     #[test]
     fn a_public_name_is_plain_and_a_private_one_is_not() {
@@ -200,5 +263,68 @@ mod tests {
         ] {
             assert!(!is_plain(name), "{name}");
         }
+    }
+
+    /// The frame that a client gets in place of an exception of this module and class.
+    fn renamed(module: &str, class: &str, family: Family) -> Option<Vec<u8>> {
+        let name = [Value::Str(module), Value::Str(class)].to_vec();
+        let raised = Value::Tuple(vec![
+            Value::Tuple(name),
+            Value::Tuple(vec![Value::Str("the message")]),
+            Value::Tuple(vec![]),
+            Value::Str("a traceback"),
+        ])
+        .to_bytes();
+        let mut payload = Vec::new();
+        let head = Head {
+            kind: Kind::Exception,
+            ..Head::request(family, 7, 0)
+        };
+        head.write(&mut payload);
+        payload.extend_from_slice(&raised);
+        without_module(&Message::read(&payload, Limits::WIDE).unwrap())
+    }
+
+    #[test]
+    fn no_exception_names_a_module_that_a_client_would_import() {
+        for family in [Family::Classic, Family::Six] {
+            for module in ["hou", "os.path", "builtins.x", "", "remote", "Remote x"] {
+                let frame = renamed(module, "Boom", family).unwrap();
+                let payload = &frame[frame::HEADER_LEN..frame.len() - 1];
+                let message = Message::read(payload, Limits::WIDE).unwrap();
+                let Body::Exception(Raised::Exception {
+                    module: named,
+                    class,
+                    args,
+                    traceback,
+                    ..
+                }) = message.body
+                else {
+                    panic!("{message:?}");
+                };
+                assert_eq!(named, format!("remote {module}"));
+                assert_eq!((class, args.len(), traceback), ("Boom", 1, "a traceback"));
+                assert_eq!((message.seq, message.family), (7, family));
+                // Whoever is nearer to the client finds nothing more to do.
+                assert_eq!(without_module(&message), None);
+            }
+            assert_eq!(renamed("builtins", "KeyError", family), None);
+        }
+    }
+
+    #[test]
+    fn only_answers_with_a_value_may_go_unread() {
+        assert!(may_go_unread(Kind::Reply));
+        assert!(!may_go_unread(Kind::Exception));
+        assert!(!may_go_unread(Kind::Request { handler: 1 }));
+    }
+
+    #[test]
+    fn the_setting_is_read_as_it_is_written() {
+        for reverse in Reverse::ALL {
+            assert_eq!(reverse.as_str().parse(), Ok(reverse));
+        }
+        assert!("Open".parse::<Reverse>().is_err());
+        assert_eq!(Reverse::default(), Reverse::Guarded);
     }
 }

@@ -9,9 +9,9 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 
 use crate::dialect;
 use crate::family::Family;
+use crate::frame::FrameError;
 use crate::frame::{COMPRESSION_LEVEL, FLUSH, HEADER_LEN};
 use crate::head;
-use crate::reader::FrameError;
 use crate::unpack::PIECE;
 
 /// Makes one frame of the pieces that an [`Unpacker`](crate::Unpacker) gives.

@@ -2,16 +2,14 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::frame::{FLUSH, HEADER_LEN};
-use crate::reader::FrameError;
+use crate::frame::{FLUSH, FrameError, HEADER_LEN};
 
 /// The longest piece, in bytes: inflating one takes some 0.2 ms.
 pub(crate) const PIECE: usize = 64 * 1024;
 
 /// Unpacks one frame that is too great to be held, in steps that cost little each.
 ///
-/// It is as strict as a [`FrameReader`](crate::FrameReader) and an
-/// [`Inflater`](crate::Inflater) are with small ones.
+/// It is as strict as a [`Lane`](crate::Lane) and an [`Inflater`](crate::Inflater) are with small ones.
 #[derive(Debug)]
 pub struct Unpacker {
     most: usize,

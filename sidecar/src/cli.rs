@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use audit::{
-    AuditArgs, AuditCommand, FilterArgs, KeyArgs, SearchArgs, ShowArgs, StatsArgs, VerifyArgs,
+    AuditArgs, AuditCommand, FilterArgs, KeyArgs, OfArgs, SearchArgs, ShowArgs, VerifyArgs,
 };
 
 /// Stands in front of Houdini's RPC server and lets in only who may come in.

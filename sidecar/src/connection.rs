@@ -2,11 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use wire::Code;
 
 use crate::audit::{Attempt, Event, OpenSession};
@@ -21,9 +19,6 @@ use crate::rules::Inspect;
 use crate::tls::{self, Accepted, EnrolmentSession, FollowerSession, RenewalSession, TlsSession};
 use crate::upstream::{self, Connection};
 use crate::{enrolment, follow, hello, policy, token};
-
-/// How long a client that was cut off may take to receive what it was sent.
-const GOODBYE: Duration = Duration::from_millis(250);
 
 /// Serves one connection to its end. Whatever happens leaves an audit record.
 pub async fn serve(tcp: TcpStream, address: SocketAddr, guard: Arc<Guard>) {
@@ -75,9 +70,9 @@ async fn serve_session(
         return record.closed(relay::End::ClientLost);
     }
     let end = relay(&mut session, &mut up, &mut permit, &mut record, guard).await;
-    drop(up);
+    drop((up, permit));
     record.closed(end);
-    let _ = timeout(GOODBYE, session.stream().shutdown()).await;
+    tls::close(session.stream()).await;
 }
 
 /// Carries the session's bytes to its end, inspected as its role wants it.
@@ -94,21 +89,22 @@ async fn relay(
         return relay::run(session.stream(), up, &mut record.traffic, idle, ended).await;
     }
     let houdini = permit.houdini().clone();
-    let known = guard.families.of(&houdini).await;
+    let listener = up.listener(&houdini).await;
+    let asking = guard.families.of(&houdini, listener);
+    let rules = permit.rules().clone();
     let who = Who {
         identity: permit.peer().identity().shorthand(),
         role: permit.role().as_str().into(),
-        contact: permit.role().contact().map(str::to_owned),
+        rules: rules.clone(),
     };
-    let rules = permit.rules().clone();
     let held = guard.config().limits.held_bytes;
-    let mut inspector = Inspector::new(who, permit.role(), rules, record.calls(), known, held);
+    let mut inspector = Inspector::new(who, permit.role(), rules, record.calls(), held);
     let ended = permit.registration().ended();
     let client = session.stream();
     let traffic = &mut record.traffic;
-    let (end, why) = inspect::run(client, up, &mut inspector, traffic, idle, ended).await;
-    if let Some(family) = inspector.houdini_family() {
-        guard.families.learn(&houdini, family);
+    let (end, why) = inspect::run(client, up, &mut inspector, asking, traffic, idle, ended).await;
+    if let Some(family) = inspector.houdini_showed() {
+        guard.families.learn(&houdini, listener, family);
     }
     if let Some(why) = why {
         record.note(why);

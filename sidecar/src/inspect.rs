@@ -9,6 +9,7 @@
 mod denial;
 mod flow;
 mod narrow;
+mod opening;
 mod state;
 
 pub use flow::run;

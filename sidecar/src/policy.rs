@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use certs::{CertificateStatus, Grant, Standing, TokenStatus};
 use jiff::{Timestamp, Zoned};
+use rpyc::reverse::Reverse;
 use wire::hello::{Accepted, Wanted};
 use wire::{Code, Identity};
 
@@ -248,11 +249,14 @@ fn unknown(name: &str) -> Denial {
 
 /// May a session that began in `role` go on under `policy`? Its rules may have changed: the
 /// next request is judged by them. The role may not be gone, and who streams through
-/// unjudged may not have become somebody to be judged.
+/// unjudged may not have become somebody to be judged; nor a script whose Houdini may ask
+/// anything of it, for what that has got already is not known to be harmless.
 pub fn still_holds(role: &Role, policy: &Policy) -> bool {
-    policy
-        .role(role.as_str())
-        .is_some_and(|now| role.inspect() == Inspect::Enforce || now.inspect() != Inspect::Enforce)
+    policy.role(role.as_str()).is_some_and(|now| {
+        let judged = role.inspect() == Inspect::Enforce || now.inspect() != Inspect::Enforce;
+        let held = role.reverse_calls() == Reverse::Guarded || now.reverse_calls() == Reverse::Open;
+        judged && held
+    })
 }
 
 fn from_allowed_address(grant: &Grant, address: IpAddr) -> Result<(), Denial> {

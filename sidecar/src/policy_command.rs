@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use hrpyc_guard::cli::{ExplainArgs, PolicyCommand};
 use hrpyc_guard::rules::{self, Explanation, Mode, Policy, PolicyError};
+use rpyc::reverse::Reverse;
 
 use crate::Failure;
 
@@ -50,6 +51,11 @@ fn check(path: Option<&Path>) -> Result<ExitCode, Failure> {
         };
         println!("  {:<14} {promise}", role.as_str());
         println!("                 inspect {}", role.inspect().as_str());
+        if role.reverse_calls() == Reverse::Open {
+            println!(
+                "                 reverse calls open: Houdini may run any Python in a script whose profile says so too"
+            );
+        }
         if !role.modules().is_empty() {
             println!("                 modules {}", role.modules().join(", "));
         }

@@ -24,14 +24,13 @@ mod thing;
 
 pub use advisory::{Advisory, follow};
 pub use cases::{CaseReport, CasesError, run as run_cases};
-pub use catalogue::{Catalogue, Entry, EntryKind};
 pub use explain::{Explanation, ExpressionError, Step, explain};
 pub use file::{Policy, PolicyError};
 pub use judge::Judge;
 pub use live::Live;
 pub use operation::{Arg, Does, Operation, Verdict};
 pub use role::{Inspect, Mode, Role};
-pub use thing::{Arrived, Thing, Things, What};
+pub use thing::{Arrived, Thing, Things};
 
 #[cfg(test)]
 mod tests;

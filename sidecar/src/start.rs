@@ -10,7 +10,7 @@ use std::time::Duration;
 use certs::{Authority, Member, State, StateError};
 use jiff::Timestamp;
 use jsonwebtoken::DecodingKey;
-use rpyc::probe::Verdict;
+use rpyc::probe::{Probe, Verdict};
 use tokio::time::timeout;
 use wire::Name;
 use wire::leaf::Fingerprint;
@@ -373,7 +373,7 @@ async fn describe(houdini: &Houdini, rule: &OwnerRule) -> String {
         return format!("WARNING: it belongs to {objection}; sessions are refused");
     }
     let owner = stream.owner().await;
-    let answer = match timeout(PROBE_TIME, ask(&mut stream)).await {
+    let answer = match timeout(PROBE_TIME, ask(&mut stream, Probe::new())).await {
         Ok(Ok(Some(Verdict::Rpyc(rpyc::Family::Classic)))) => "rpyc 5 or older answers".into(),
         Ok(Ok(Some(Verdict::Rpyc(rpyc::Family::Six)))) => "rpyc 6 answers".into(),
         Ok(Ok(Some(Verdict::NotRpyc { what }))) => format!("WARNING: {what} answers, not rpyc"),

@@ -297,8 +297,7 @@ pub async fn linger(mut tcp: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = timeout(DRAIN_TIME, drain).await;
 }
 
-/// Ends a refused TLS connection so that what was said arrives: close_notify, then a
-/// bounded drain.
+/// Ends a TLS connection so that what was said arrives: close_notify, then a bounded drain.
 pub async fn close(stream: &mut TlsStream<PeerStream>) {
     let drain = async {
         stream.shutdown().await?;

@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, Validation};
-use wire::Code;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use wire::hello::Hello;
 use wire::token::{Claims, Confirmation, MAX_LENGTH, TYPE, audience, issuer};
+use wire::{Code, TrustDomain};
 
 use crate::denial::Denial;
 use crate::identity::{VerifiedPeer, day_and_time};
@@ -64,19 +64,7 @@ pub fn verify(
             RENEW,
         ));
     }
-    check_header(jwt)?;
-    let mut validation = Validation::new(Algorithm::EdDSA);
-    validation.leeway = skew.as_secs();
-    validation.validate_nbf = true;
-    validation.set_audience(&[audience(&trust.domain)]);
-    validation.set_issuer(&[issuer(&trust.domain)]);
-    validation.set_required_spec_claims(&["iss", "aud", "sub", "nbf", "exp"]);
-    let claims: Claims = jsonwebtoken::decode(jwt, &trust.token_key, &validation)
-        .map_err(|error| explain(error.kind(), jwt))?
-        .claims;
-    if claims.iat > Timestamp::now().as_second() + skew.as_secs() as i64 {
-        return Err(not_yet_valid());
-    }
+    let claims = read(jwt, &trust.domain, &trust.token_key, skew)?;
     if claims.sub != *peer.identity() {
         return Err(Denial::new(
             Code::TokenSubject,
@@ -96,6 +84,32 @@ pub fn verify(
         ));
     }
     Ok(VerifiedToken { claims })
+}
+
+/// What the authority of a trust domain has signed, within its dates, whoever shows it.
+///
+/// # Errors
+/// A denial of the stage `token` for the first check that fails.
+pub fn read(
+    jwt: &str,
+    domain: &TrustDomain,
+    key: &DecodingKey,
+    skew: Duration,
+) -> Result<Claims, Denial> {
+    check_header(jwt)?;
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.leeway = skew.as_secs();
+    validation.validate_nbf = true;
+    validation.set_audience(&[audience(domain)]);
+    validation.set_issuer(&[issuer(domain)]);
+    validation.set_required_spec_claims(&["iss", "aud", "sub", "nbf", "exp"]);
+    let claims: Claims = jsonwebtoken::decode(jwt, key, &validation)
+        .map_err(|error| explain(error.kind(), jwt))?
+        .claims;
+    if claims.iat > Timestamp::now().as_second() + skew.as_secs() as i64 {
+        return Err(not_yet_valid());
+    }
+    Ok(claims)
 }
 
 /// Looks at the unsigned header first, so that a token of another making has a code of its

@@ -2,6 +2,7 @@
 
 mod dial;
 mod family;
+mod listener;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -12,6 +13,7 @@ use wire::hello::Wanted;
 
 pub use dial::{Connection, connect, connect_to_probe};
 pub use family::{Families, ask};
+pub use listener::Listener;
 
 /// One configured upstream: a Houdini, or a range of ports on which several may listen.
 #[derive(Debug, Clone, PartialEq, Eq)]

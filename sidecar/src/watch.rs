@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use certs::{StoreError, TokenRef};
 use jiff::Timestamp;
@@ -16,6 +16,9 @@ use crate::trust::Trust;
 /// How often the store and the wall clock are looked at. A revocation must reach a live
 /// session within a second, also on a busy machine.
 const PERIOD: Duration = Duration::from_millis(100);
+/// How long a guard that follows may take to hear from its authority for the first time. It
+/// lets nobody in meanwhile, and there is nothing wrong with that yet.
+const FIRST_WORD: Duration = Duration::from_secs(2);
 
 /// Looks at the store and the clock for as long as there are `sessions` to look after. It has
 /// a thread of its own, so that nothing that others wait for can hold it up.
@@ -33,13 +36,17 @@ fn run(trust: &Trust, sessions: &Weak<Sessions>) {
     let mut seen = 0;
     let mut again = false;
     let mut failing = false;
+    let mut awaited = trust.issuer.is_none().then(Instant::now);
     while let Some(sessions) = sessions.upgrade() {
         sessions.end_overdue(Timestamp::now());
         let looked = catch_unwind(AssertUnwindSafe(|| look(trust, &sessions, seen, again)));
         match looked {
             Ok(Ok((sequence, incomplete))) => {
+                let is_first = awaited.take().is_some();
                 if std::mem::take(&mut failing) {
                     tracing::info!("the trust store can be read again");
+                } else if is_first {
+                    tracing::info!("the authority's guard is followed: who has access is known");
                 }
                 if sequence < seen {
                     trust.rolled_back(seen);
@@ -49,6 +56,7 @@ fn run(trust: &Trust, sessions: &Weak<Sessions>) {
                 }
                 (seen, again) = (sequence, incomplete);
             }
+            Ok(Err(_)) if awaited.is_some_and(|since| since.elapsed() < FIRST_WORD) => {}
             Ok(Err(error)) => {
                 // Live sessions go on until the end of access that they know.
                 if !std::mem::replace(&mut failing, true) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -135,6 +136,18 @@ fn a_policy_is_checked_and_what_its_roles_promise_is_said() {
         seen.starts_with("exit: 0\n") && seen.contains("lookdev"),
         "{seen}"
     );
+}
+
+#[test]
+fn a_role_in_which_houdini_is_not_held_back_is_told_and_a_narrow_one_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.toml");
+    let check = ["policy", "check", "--policy", "DIR/policy.toml"];
+    let farm = "[role.farm]\nextends = \"full\"\nreverse_calls = \"open\"\n";
+    std::fs::write(&path, farm).unwrap();
+    insta::assert_snapshot!("open_reverse_calls", in_folder(folder.path(), &check));
+    std::fs::write(&path, farm.replace("full", "read-only")).unwrap();
+    insta::assert_snapshot!("narrow_and_open", in_folder(folder.path(), &check));
 }
 
 #[test]
@@ -306,15 +319,35 @@ fn the_documented_policy_is_right_and_passes_the_documented_cases() {
     let built_in = root.join("sidecar/hom/cases.toml");
     let seen = guard(&["policy", "test", built_in.to_str().unwrap()]);
     assert!(seen.starts_with("exit: 0\n"), "{seen}");
-    // Each rule of the floor is on the page.
-    let code = std::fs::read_to_string(root.join("sidecar/src/rules/judge.rs")).unwrap();
-    for rule in code
+}
+
+#[test]
+fn each_rule_of_the_floor_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("../docs/policy.md")).unwrap();
+    let mut code = String::new();
+    read_all(&root.join("src"), &mut code);
+    let rules = code
         .split("\"floor/")
         .skip(1)
-        .map(|rest| rest.split('"').next().unwrap())
-    {
-        if !["plumbing", "containers"].contains(&rule) {
-            assert!(page.contains(&format!("`floor/{rule}`")), "{rule}");
+        .map(|rest| rest.split('"').next().unwrap());
+    // Of these nothing is denied.
+    let rules: BTreeSet<_> = rules
+        .filter(|rule| !["plumbing", "containers"].contains(rule))
+        .collect();
+    assert!(rules.len() >= 15, "{rules:?}");
+    for rule in rules {
+        assert!(page.contains(&format!("`floor/{rule}`")), "{rule}");
+    }
+}
+
+fn read_all(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, text);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
         }
     }
 }
@@ -422,4 +455,23 @@ fn an_audit_that_cannot_be_believed_is_told_with_what_to_do() {
     insta::assert_snapshot!(audit(&["verify", "--key", "DIR/audit/calls.jsonl"]));
     insta::assert_snapshot!(audit(&["verify", "--expect-head", "12"]));
     insta::assert_snapshot!(audit(&["show", "--since", "yesterday"]));
+}
+
+#[test]
+fn a_log_that_has_just_begun_is_said_not_to_be_signed_yet() {
+    use hrpyc_guard::audit::chain::Head;
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit");
+    std::fs::create_dir(&audit).unwrap();
+    let (mut head, mut text) = (Head::genesis("connections"), Vec::new());
+    let body = format!(r#"{{"time":"{}","event":"started""#, jiff::Timestamp::now());
+    head.append(body.as_bytes(), &mut text);
+    std::fs::write(audit.join("connections.jsonl"), text).unwrap();
+    std::fs::write(audit.join("calls.jsonl"), "").unwrap();
+    let key = certs::AuditKey::ephemeral().unwrap().public().to_pem();
+    std::fs::write(folder.path().join("key.pem"), key).unwrap();
+    let verify = ["verify", "--key", "DIR/key.pem"];
+    let args = [&["audit", "--state-dir", "DIR"], &verify[..]].concat();
+    let seen = in_folder(folder.path(), &args);
+    insta::assert_snapshot!(seen.replace(&head.to_text(), "1:HASH"));
 }

@@ -278,8 +278,9 @@ class Session(Peer):
                 raise Refused("StopIteration", "")
             (_, name), args, _, _ = value
             message = str(args[0]) if args else ""
-            if name == "EOFError" and "session with Houdini" in message:
-                # That is the agent, which says of each open call that it has no answer.
+            ended = ("hrpyc-guard ended the session", "the session with Houdini")
+            if name == "EOFError" and message.startswith(ended):
+                # That is the guard or the agent, of each call that gets no answer.
                 raise Ended(message)
             raise Refused(name, message)
         return unbox(value)

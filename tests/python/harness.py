@@ -195,9 +195,10 @@ class Machine:
         assert path.exists(), "%s is not there; run: cargo verify python" % path
         return path
 
-    def server(self, version, port=0, host="127.0.0.1"):
-        """Starts a classic rpyc server with the scene."""
+    def server(self, version, port=0, host="127.0.0.1", service="SlaveService"):
+        """Starts an rpyc server with the scene."""
         command = [self.python(version), HERE / "hrpyc_server.py", "--port", port, "--host", host]
+        command += ["--service", service]
         return Listener([*self.inside, *command])
 
     def script(self, version, name, *arguments):
@@ -309,11 +310,12 @@ class Site:
         self.certs("revoke", name, "--why", "the show has wrapped")
         return time.monotonic()
 
-    def join(self, name, *extra, role="full"):
+    def join(self, name, *extra, role="full", reverse_calls="guarded"):
         """Invites somebody and uses up the invite."""
         guard = self.guard.address
         code = self.certs("invite", name, "--role", role, "--guard", guard, *extra)["code"]
-        self.run("hrpyc-agent", "--config-dir", self.config(name), "join", "-", given=code)
+        words = ("join", "-", "--reverse-calls", reverse_calls)
+        self.run("hrpyc-agent", "--config-dir", self.config(name), *words, given=code)
 
     def config(self, name):
         """The configuration directory of somebody's agent."""
@@ -444,8 +446,19 @@ def pong(data, sequence=1):
 
 def frame(head, data):
     """An rpyc frame around a message that ends in some bytes."""
-    brine = head + b"\x0f" + struct.pack("!I", len(data)) + data
+    brine = head + tagged(data)
     return struct.pack("!LB", len(brine), 0) + brine + b"\n"
+
+
+def tagged(data):
+    """Bytes in brine, in the shortest form, as rpyc writes them."""
+    if not data:
+        return b"\x01"
+    if len(data) <= 4:
+        return bytes([0x09 + len(data)]) + data
+    if len(data) < 256:
+        return b"\x0e" + bytes([len(data)]) + data
+    return b"\x0f" + struct.pack("!I", len(data)) + data
 
 
 def read_all(sock):

@@ -243,13 +243,15 @@ def test_a_reload_takes_the_new_configuration_and_keeps_the_guard_running(workst
 
 #: Takes Houdini's port as another user. What it needs is loaded before it is that user.
 AS_USER = """
-import os, socket, sys
+import os, socket, sys, threading
 os.setuid(int(sys.argv[1]))
 listener = socket.create_server(("127.0.0.1", 18811))
 print("listening on 127.0.0.1:18811", flush=True)
-while True:
-    peer = listener.accept()[0]
+def hear(peer):
     print("heard %d bytes" % len(peer.recv(1)), flush=True)
+while True:
+    # As rpyc's threaded server: each connection has a thread of its own.
+    threading.Thread(target=hear, args=[listener.accept()[0]], daemon=True).start()
 """
 
 

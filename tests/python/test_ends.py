@@ -2,11 +2,14 @@
 
 import hashlib
 import queue
+import signal
 import socket
+import struct
 import time
 
 import pytest
 
+import attack
 import harness
 
 #: A pending call must not wait for longer than this when its server has died. rpyc's own
@@ -123,3 +126,48 @@ def test_a_dead_client_leaves_nothing_behind(machine, site):
         closed = harness.until("the second end", lambda: site.audit("closed")[1:])[0]
         assert closed["reason"] == "client-closed"
         site.assert_each_session_has_its_end()
+
+
+def test_a_client_that_resets_its_connection_has_closed_it(machine, site):
+    """As a script does that dies with something unread: the guard does not take it for lost."""
+    with machine.server("4.1.0") as server:
+        site.start_guard("127.0.0.1:%d" % server.port)
+        agent = site.bring_in("alice")
+        with socket.create_connection(("127.0.0.1", agent.port)) as client:
+            client.settimeout(harness.DEADLINE)
+            client.sendall(harness.ping(b"here" * 100))
+            assert client.recv(1), "the session is open"
+            # With linger 0 the kernel resets.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert site.wait_for_record("closed")["reason"] == "client-closed"
+        agent.line("session closed by the client", "err")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_a_script_that_ends_in_a_call_leaves_the_session_until_its_answer_or_a_revocation(
+    machine, site, how
+):
+    """Houdini is busy with the call all the same, and what came of it is written down."""
+    with machine.server("4.1.0") as server:
+        site.start_guard("127.0.0.1:%d" % server.port)
+        agent = site.bring_in("alice")
+
+        def end_in_a_call(seconds, count):
+            began = time.monotonic()
+            with machine.artist("5.3.1", "waiting", agent.port, seconds=seconds) as artist:
+                artist.said("ready")
+                # The answer to the callback has reached the server: the call itself is under way.
+                attack.wait_for_call(site, count, direction="to-client")
+                artist.process.send_signal(how)
+                artist.wait()
+            return began
+
+        began = end_in_a_call(3, 1)
+        site.wait_for_record("closed", reason="client-closed")
+        assert time.monotonic() - began >= 3
+        (work,) = attack.wait_for_call(site, call="namespace['work']")
+        assert work["outcome"] == "ok" and work["us"] >= 3_000_000, work
+        end_in_a_call(600, 2)
+        returned = site.revoke("alice")
+        site.wait_for_record("closed", reason="session-revoked")
+        assert time.monotonic() - returned < 1

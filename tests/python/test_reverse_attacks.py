@@ -1,114 +1,74 @@
 """Servers that want more of an artist's machine than to answer.
 
-``hostile/hostile.py`` runs within a real server; ``victim.py`` calls it as an artist's script
-would, directly, where each attack must succeed (otherwise it would prove nothing), and through
-agent and guard under the role ``full``, where it must be refused and written down.
+Directly, each attack must succeed: otherwise it would prove nothing. Through agent and guard
+under the role ``full``, each end must refuse it alone; with both open it succeeds again.
 """
 
 import json
 
 import pytest
 
-import attack
-import harness
-
-HOSTILE = harness.HERE / "hostile"
+import reverse_attacks
+from reverse_attacks import BY_GUARD, NO_CONTROL, NOT_RPYC, READS, READS_NOTHING, works
 
 #: Versions of the server and of the client.
 PAIRS = [("4.1.0", "4.1.0"), ("4.1.5", "4.1.5"), ("5.3.1", "5.3.1"), ("6.0.2", "6.0.2"),
          ("4.1.0", "6.0.2"), ("6.0.2", "5.3.1")]
 
-#: A module that a client could import, and which tells that it was.
-TELLTALE = """import os
-open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'told-%s'), 'w').close()
-"""
-
-#: What rpyc refuses by itself.
-NO_CONTROL = {"an_id_that_was_never_passed"}
-
-#: These put something into the client's list, which a server may.
-LAUNDERED = ("by_a_list", "by_a_list_of_methods")
+#: Where nobody translates.
+ALIKE = [("4.1.0", "4.1.0"), ("4.1.5", "4.1.5"), ("5.3.1", "5.3.1"), ("6.0.2", "6.0.2")]
 
 
-class Met:
-    """What came of a server's attacks on a client."""
-
-    def __init__(self, machine, pair, folder):
-        server_version, client_version = pair
-        self.client = client_version
-        moved = machine.moved("env", "PYTHONPATH=%s" % HOSTILE, "PYTHONDONTWRITEBYTECODE=1")
-        for name in ("raised", "unasked", "nested"):
-            (folder / ("telltale_%s.py" % name)).write_text(TELLTALE % name, encoding="utf-8")
-        self.direct = self.direct_kept = None
-        with moved.server(server_version) as server, harness.Site(machine) as site:
-            if ("6" in server_version[0]) == ("6" in client_version[0]):
-                self.direct = self._attacks(machine, server.port, folder)
-                self.direct_kept, _ = self._run(machine, "kept", server.port, folder)
-            site.start_guard("127.0.0.1:%d" % server.port)
-            agent = site.bring_in("alice")
-            self.guarded = self._attacks(machine, agent.port, folder)
-            self.kept, self.back = self._run(machine, "kept", agent.port, folder)
-            site.assert_each_session_has_its_end()
-            self.calls = attack.calls(site)
-            # Each session has one attack.
-            self.sessions = {
-                record["args"][0].strip("'"): record["session"]
-                for record in self.calls
-                if record["method"] == "attack" and record.get("args")
-            }
-            self.ends = {record["session"]: record for record in site.audit("closed")}
-
-    def _attacks(self, machine, port, folder):
-        lines = self._run(machine, "attacks", port, folder)
-        for path in folder.glob("reached-*"):
-            path.unlink() if path.is_file() else path.rmdir()
-        return {line["attack"]: line for line in lines}
-
-    def _run(self, machine, task, port, folder):
-        script = harness.HERE / "victim.py"
-        command = [machine.python(self.client), "-B", script, task, port, folder]
-        with harness.Program(command) as program:
-            code = program.wait(60)
-            assert code == 0, program.printed()
-            return [json.loads(line) for line in program.lines["out"] if line.startswith("{")]
+def named(value):
+    """The name of a parameter."""
+    return "server-%s-client-%s" % value if isinstance(value, tuple) else value
 
 
-@pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: "server-%s-client-%s" % pair)
-def met(request, machine, tmp_path_factory):
-    """All attacks of a version on a version."""
-    return Met(machine, request.param, tmp_path_factory.mktemp("victim"))
+@pytest.fixture(scope="module", params=PAIRS, ids=named)
+def guard_alone(request, machine):
+    """The profile says that Houdini may ask anything, and the guard holds it back."""
+    return reverse_attacks.Met(machine, request.param, reverse_calls="open")
 
 
-def works(line):
-    """Whether an attack has reached what it wanted."""
-    return bool(line["reached"] or line["told"] or line.get("result", [""])[0] == "got")
+ENDS = [(READS_NOTHING, pair) for pair in ALIKE]
+ENDS += [(READS, pair) for pair in [("5.3.1", "5.3.1"), ("4.1.0", "6.0.2")]]
 
 
-def test_every_attack_works_without_a_guard(met):
+@pytest.fixture(
+    scope="module", params=ENDS,
+    ids=lambda end: "%s-%s" % ("reads" if end[0] == READS else "reads-nothing", named(end[1])))
+def agent_alone(request, machine):
+    """The guard lets Houdini ask anything, and the agent holds it back."""
+    role, pair = request.param
+    return role, reverse_attacks.Met(machine, pair, role=role)
+
+
+@pytest.mark.parametrize("pair", ALIKE, ids=named)
+def test_every_attack_works_without_a_guard(machine, pair):
     """Otherwise it would prove nothing."""
-    if met.direct is None:
-        pytest.skip("these versions understand each other through the guard only")
+    attacks, _ = reverse_attacks.directly(machine, pair)
     failed = [
-        line for name, line in met.direct.items() if not works(line) and name not in NO_CONTROL
+        line for name, line in attacks.items() if not works(line) and name not in NO_CONTROL
     ]
     assert not failed, "\n".join(map(json.dumps, failed))
 
 
-def test_no_attack_works_through_agent_and_guard(met):
+def test_no_attack_works_through_the_guard_alone(guard_alone):
     """Nothing was got, nothing was made, nothing was changed."""
-    worked = [line for line in met.guarded.values() if works(line)]
-    assert not worked, "\n".join(map(json.dumps, worked))
-    changed = [line for name, line in met.guarded.items()
-               if line.get("same") is False and not name.endswith(LAUNDERED)]
-    assert not changed, "\n".join(map(json.dumps, changed))
-    assert len(met.guarded) > 50
+    guard_alone.assert_no_attack_works()
 
 
-def test_the_client_goes_on_and_each_refusal_is_written_down(met):
+def test_no_attack_works_through_the_agent_alone(agent_alone):
+    """Nothing was got, nothing was made, nothing was changed."""
+    agent_alone[1].assert_no_attack_works()
+
+
+def test_the_client_goes_on_and_each_refusal_is_written_down(guard_alone):
     """The client's call has its answer and the connection lives; the server gets a sentence."""
-    assert sorted(met.sessions) == sorted(met.guarded)
+    met = guard_alone
+    assert sorted(met.sessions) == sorted(met.found)
     wrong = []
-    for name, line in met.guarded.items():
+    for name, line in met.found.items():
         session = met.sessions[name]
         denied = [record for record in met.calls if record["session"] == session
                   and record["direction"] == "to-client" and record["outcome"] == "denied"]
@@ -120,27 +80,69 @@ def test_the_client_goes_on_and_each_refusal_is_written_down(met):
             good = end["reason"] == "session-protocol" and end.get("sentence")
         else:
             good = (line["after"] == 42 and denied and line["result"][0] == "refused"
-                    and "hrpyc-guard" in line["result"][2] and denied[0]["rule"])
+                    and line["result"][2].startswith(BY_GUARD) and denied[0]["rule"])
         if not good:
             wrong.append("%s, denied: %d, end: %s" % (
                 json.dumps(line), len(denied), met.ends[session]["reason"]))
     assert not wrong, "\n".join(wrong)
 
 
-def test_what_honest_scripts_do_goes_on_working(met):
+def test_the_client_goes_on_and_each_refusal_is_told(agent_alone):
+    """The client's call has its answer and the connection lives; the server gets a sentence."""
+    role, met = agent_alone
+    # A guard that reads ends what is no rpyc by itself.
+    ended = NOT_RPYC & set(met.found) if role == READS else ()
+    for name in ended:
+        assert "error" in met.found[name], met.found[name]
+        assert met.ends[met.sessions[name]]["reason"] == "session-protocol", name
+    met.assert_refused_at_the_artists_end(but=ended)
+
+
+def test_what_honest_scripts_do_goes_on_working_through_the_guard(guard_alone):
     """Callbacks, event handlers, lists, dicts, streams, exceptions of Python's own."""
-    found = met.kept
-    assert found["seen"][0] == ["/obj/kept", "ParmTupleChanged", 1.5]
-    assert found["seen"][1:] == ["in", "out"]
-    assert found["items"] == "['first', 3, 4, 5, 6]"
-    assert found["written"] == "caught\n"
-    assert found["generator"] == 20
-    if met.direct_kept is not None:
-        assert found == met.direct_kept
+    guard_alone.assert_honest_scripts_work()
 
 
-def test_a_refusal_that_comes_back_to_the_script_can_be_read(met):
-    """The server's Python passes it on as its own. Texts of an ``OSError`` get lost on that way."""
-    assert met.back["isinstance"] == ["value", False]
+def test_what_honest_scripts_do_goes_on_working_through_the_agent(agent_alone):
+    """Callbacks, event handlers, lists, dicts, streams, exceptions of Python's own."""
+    agent_alone[1].assert_honest_scripts_work()
+
+
+def assert_read(back):
+    """The server's Python passes a refusal on as its own. Texts of an ``OSError`` get lost on
+    that way."""
+    assert back["isinstance"] == ["value", False]
     for name in ("globals", "private"):
-        assert "hrpyc-guard" in met.back[name][1], met.back
+        assert "hrpyc-guard" in back[name][1], back
+
+
+def test_a_refusal_that_comes_back_to_the_script_can_be_read(guard_alone):
+    """Whichever end has refused."""
+    assert_read(guard_alone.back)
+
+
+def test_a_refusal_of_the_agent_that_comes_back_to_the_script_can_be_read(agent_alone):
+    """Whichever end has refused."""
+    assert_read(agent_alone[1].back)
+
+
+@pytest.mark.parametrize("pair", [("4.1.0", "4.1.0"), ("6.0.2", "6.0.2")], ids=named)
+def test_with_both_ends_open_everything_passes_as_without_a_guard(machine, pair):
+    """For who wants all that rpyc gives, and trusts the server with it."""
+    met = reverse_attacks.Met(machine, pair, role=READS_NOTHING, reverse_calls="open")
+    failed = [line for name, line in met.found.items()
+              if not works(line) and name not in NO_CONTROL]
+    assert not failed, "\n".join(map(json.dumps, failed))
+    met.assert_honest_scripts_work()
+
+
+@pytest.mark.parametrize("pair", [("5.3.1", "5.3.1"), ("4.1.0", "6.0.2")], ids=named)
+def test_a_guard_that_reads_lets_all_of_rpyc_pass_when_both_ends_are_open(machine, pair):
+    """Only what no rpyc writes ends the session."""
+    met = reverse_attacks.Met(machine, pair, role=READS, reverse_calls="open")
+    for name, line in met.without_crossing().items():
+        if name in NOT_RPYC:
+            assert met.ends[met.sessions[name]]["reason"] == "session-protocol", line
+        else:
+            assert works(line) or name in NO_CONTROL, line
+    met.assert_honest_scripts_work()

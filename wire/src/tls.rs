@@ -60,6 +60,11 @@ pub struct ClientCredentials {
     pub key: PrivateKeyDer<'static>,
 }
 
+/// What a verifier of certificates says to a signature of TLS 1.2, which nothing here offers.
+pub fn no_tls12() -> Error {
+    Error::PeerIncompatible(rustls::PeerIncompatible::Tls12NotOffered)
+}
+
 /// A client configuration that talks to one guard only, in one protocol only.
 ///
 /// Sessions are never resumed: a new connection is a new proof.
@@ -210,9 +215,7 @@ impl ServerCertVerifier for PinnedGuard {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::PeerIncompatible(
-            rustls::PeerIncompatible::Tls12NotOffered,
-        ))
+        Err(no_tls12())
     }
 
     fn verify_tls13_signature(

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
+use rpyc::reverse::Reverse;
 use wire::Name;
 use wire::hello::Wanted;
 
@@ -44,6 +46,10 @@ pub enum Command {
         /// What to call the profile, instead of the guard's name.
         #[arg(long, value_name = "NAME")]
         profile: Option<Name>,
+        /// What Houdini may ask of scripts here: what callbacks need, or any Python. To change
+        /// it later, edit `reverse_calls` in the profile's profile.toml.
+        #[arg(long, value_name = "HOW", value_parser = reverse_calls(), default_value = "guarded")]
+        reverse_calls: Reverse,
     },
     /// Serve Houdini on a local port until interrupted.
     Connect(ConnectOptions),
@@ -71,6 +77,11 @@ pub enum Command {
         #[arg(long)]
         yes: bool,
     },
+}
+
+fn reverse_calls() -> impl TypedValueParser<Value = Reverse> {
+    PossibleValuesParser::new(Reverse::ALL.map(Reverse::as_str))
+        .try_map(|text| text.parse::<Reverse>())
 }
 
 /// Options of `connect`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::CommandFactory as _;
 use jiff::Timestamp;
+use rpyc::reverse::Reverse;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -80,6 +81,9 @@ fn describe(route: &Route) -> String {
     );
     if let Some(upstream) = &route.upstream {
         text.push_str(&format!(", to {upstream}"));
+    }
+    if route.profile.reverse_calls() == Reverse::Open {
+        text.push_str(", reverse calls open");
     }
     if let Ok(credentials) = route.profile.credentials()
         && let Some(until) = &credentials.access_until

@@ -9,7 +9,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use wire::leaf::Fingerprint;
-use wire::tls::{ALPN_SESSION, provider};
+use wire::tls::{ALPN_SESSION, no_tls12, provider};
 use x509_parser::prelude::*;
 
 use crate::guard;
@@ -68,7 +68,7 @@ impl ServerCertVerifier for Look {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(CertificateError::BadSignature.into())
+        Err(no_tls12())
     }
 
     fn verify_tls13_signature(

@@ -171,6 +171,36 @@ async fn status_and_leave_tell_what_they_did() {
     assert!(after.contains("no profile in"), "{after}");
 }
 
+#[tokio::test]
+async fn status_says_what_houdini_may_ask_of_scripts() {
+    let world = World::new().await;
+    join(&world, &["join", "--profile", "mine"]).await;
+    join(
+        &world,
+        &["join", "--profile", "yours", "--reverse-calls", "open"],
+    )
+    .await;
+    let config = world.profiles().root().to_owned();
+    let (status, json) = spawn_blocking(move || {
+        (
+            run(&config, &["status"]),
+            run(&config, &["status", "--json"]),
+        )
+    })
+    .await
+    .unwrap();
+    assert!(status.contains("\n  reverse      guarded\n"), "{status}");
+    assert!(
+        status.contains("\n  reverse      open: Houdini may run any Python in scripts here\n"),
+        "{status}"
+    );
+    let json: serde_json::Value = serde_json::from_str(json.lines().nth(2).unwrap()).unwrap();
+    assert_eq!(json["profiles"][0]["reverse_calls"], "guarded");
+    assert_eq!(json["profiles"][1]["reverse_calls"], "open");
+    let refused = join(&world, &["join", "--reverse-calls", "wide"]).await;
+    assert!(refused.starts_with("exit Some(2)\n"), "{refused}");
+}
+
 /// `connect`, until dropped.
 struct Connected {
     child: Child,

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use hrpyc_agent::Explain as _;
 use hrpyc_agent::join::{IssuedError, JoinError, join};
 use hrpyc_agent::profile::{ProfileError, Profiles, RouteError};
+use rpyc::reverse::Reverse;
 use wire::enrolment::GuardAddress;
 use wire::{Code, Kind, Refusal};
 
@@ -14,7 +15,7 @@ use crate::realm::{DAY, Realm};
 use crate::world::{World, invite};
 
 async fn failed(world: &World) -> JoinError {
-    join(&world.profiles(), &world.invite(), None)
+    join(&world.profiles(), &world.invite(), None, Reverse::Guarded)
         .await
         .unwrap_err()
 }
@@ -97,9 +98,14 @@ async fn the_folder_of_profiles_may_be_a_link_and_a_profile_may_not() {
     symlink(world.profiles().root(), &link).unwrap();
     let profiles = Profiles::at(&link);
     profiles.load(&"ws12".parse().unwrap()).unwrap();
-    join(&profiles, &world.invite(), Some("second".parse().unwrap()))
-        .await
-        .unwrap();
+    join(
+        &profiles,
+        &world.invite(),
+        Some("second".parse().unwrap()),
+        Reverse::Guarded,
+    )
+    .await
+    .unwrap();
 
     symlink(link.join("ws12"), link.join("third")).unwrap();
     let error = profiles.load(&"third".parse().unwrap()).unwrap_err();
@@ -126,7 +132,9 @@ async fn a_profile_that_exists_is_left_as_it_is() {
     let elsewhere = Arc::new(Realm::new("elsewhere.example"));
     let guard = Guard::start(&elsewhere, "ws12").await;
     let other = invite(&elsewhere, &guard);
-    let error = join(&world.profiles(), &other, None).await.unwrap_err();
+    let error = join(&world.profiles(), &other, None, Reverse::Guarded)
+        .await
+        .unwrap_err();
     assert!(matches!(error, JoinError::OtherAuthority { .. }));
     insta::assert_snapshot!("other_authority", error.explained());
     assert_eq!(guard.connections(), 0);
@@ -138,7 +146,9 @@ async fn an_authority_without_the_fingerprint_of_the_invite_is_refused() {
     let world = World::new().await;
     let mut wrong = world.invite();
     wrong.authority = Realm::new("studio.example").fingerprint();
-    let error = join(&world.profiles(), &wrong, None).await.unwrap_err();
+    let error = join(&world.profiles(), &wrong, None, Reverse::Guarded)
+        .await
+        .unwrap_err();
     assert!(matches!(error, JoinError::Fault(_)));
     assert!(world.guard.state.requests.lock().unwrap().is_empty());
 
@@ -227,6 +237,7 @@ async fn one_invite_opens_every_guard_of_the_authority() {
         &world.profiles(),
         &world.invite(),
         Some("b".parse().unwrap()),
+        Reverse::Guarded,
     )
     .await;
     again.unwrap();

@@ -10,6 +10,7 @@ mod joining;
 mod loopback;
 mod realm;
 mod renewing;
+mod reverse;
 mod sessions;
 mod trust;
 mod world;

@@ -180,7 +180,7 @@ async fn an_idle_client_whose_guard_was_cut_off_may_still_close() {
 #[tokio::test]
 async fn a_server_that_speaks_no_rpyc_may_end_first() {
     let world = World::new().await;
-    let port = world.serve().await;
+    let port = world.serve_open().await;
     let (mut client, mut houdini) = world.session(port).await;
     houdini.write_all(b"the end").await.unwrap();
     houdini.shutdown().await.unwrap();

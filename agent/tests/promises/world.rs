@@ -8,6 +8,7 @@ use hrpyc_agent::join::join;
 use hrpyc_agent::local::{self, Admit};
 use hrpyc_agent::profile::{Profile, Profiles, Route};
 use hrpyc_agent::standing::Standing;
+use rpyc::reverse::Reverse;
 use rpyc::{Head, Kind, Observer};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -53,7 +54,13 @@ impl World {
     }
 
     pub(crate) async fn join(&self) -> Profile {
-        join(&self.profiles(), &self.invite(), None).await.unwrap()
+        self.join_with(Reverse::Guarded).await
+    }
+
+    pub(crate) async fn join_with(&self, reverse: Reverse) -> Profile {
+        join(&self.profiles(), &self.invite(), None, reverse)
+            .await
+            .unwrap()
     }
 
     pub(crate) fn route(&self) -> Route {
@@ -63,6 +70,12 @@ impl World {
     /// Joins, and serves a local port for as long as the test runs.
     pub(crate) async fn serve(&self) -> SocketAddr {
         self.join().await;
+        serve(self.route())
+    }
+
+    /// The same, where nobody looks at what is sent.
+    pub(crate) async fn serve_open(&self) -> SocketAddr {
+        self.join_with(Reverse::Open).await;
         serve(self.route())
     }
 
@@ -111,12 +124,12 @@ pub(crate) fn serve(route: Route) -> SocketAddr {
 
 /// `GETROOT`, as rpyc 3.x to 5.x ask for it.
 pub(crate) fn request(seq: u8) -> Vec<u8> {
-    rpyc::frame::encode(&[0x12, 0x51, 0x50 + seq, 0x11, 0x53, 0x02, 0, 0])
+    rpyc::frame::encode(&[0x12, 0x51, 0x50 + seq, 0x11, 0x53, 0x11, 0x51, 0x02])
 }
 
 /// What a client sends when it closes.
 pub(crate) fn close(seq: u8) -> Vec<u8> {
-    rpyc::frame::encode(&[0x12, 0x51, 0x50 + seq, 0x11, 0x52, 0x02, 0, 0])
+    rpyc::frame::encode(&[0x12, 0x51, 0x50 + seq, 0x11, 0x52, 0x11, 0x51, 0x02])
 }
 
 /// An answer with the value None.

@@ -6,7 +6,7 @@ use rusqlite::Transaction;
 use wire::invite::Invite;
 use wire::{Identity, Kind, Secret};
 
-use super::{Authority, MAX_SHOWN, is_address, issuing};
+use super::{Authority, MAX_SHOWN, is_address, redeeming};
 use crate::error::IssueError;
 use crate::records::{self, InviteRow, Terms};
 use crate::store::{Abort, advance};
@@ -139,7 +139,7 @@ impl Authority {
             records::add_invite(
                 transaction,
                 &InviteRow {
-                    hash: issuing::invite_hash(&secret).to_vec(),
+                    hash: redeeming::invite_hash(&secret).to_vec(),
                     id: id.clone(),
                     identity: order.identity.clone(),
                     terms,

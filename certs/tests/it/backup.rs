@@ -91,12 +91,7 @@ fn a_damaged_directory_is_made_good_with_what_is_left_of_it() {
     let (_, alice) = studio.join("alice");
     let file = back_up(&studio);
     revoke(&studio.authority, "alice", "left");
-    let Studio {
-        directory,
-        authority,
-    } = studio;
-    drop(authority);
-    let path = directory.path().join("state");
+    let (_directory, path) = studio.close();
     fs::write(path.join("store.db"), "rubbish").unwrap();
     for name in ["authority.key", "token.key", "audit.key", "state.toml"] {
         fs::remove_file(path.join(name)).unwrap();
@@ -165,23 +160,11 @@ fn a_backup_with_nothing_changed_since_stops_nothing() {
 fn a_backup_of_the_same_old_state_does_not_hide_that_the_store_was_rolled_back() {
     let studio = Studio::new();
     let file = back_up(&studio);
-    let Studio {
-        directory,
-        authority,
-    } = studio;
-    let path = directory.path().join("state");
-    drop(authority);
+    let (directory, path) = studio.close();
     let old = fs::read(path.join("store.db")).unwrap();
-    let studio = Studio {
-        authority: open_authority(&path),
-        directory,
-    };
+    let studio = Studio::open(directory);
     studio.join("alice");
-    let Studio {
-        directory: _directory,
-        authority,
-    } = studio;
-    drop(authority);
+    let (_directory, path) = studio.close();
     fs::write(path.join("store.db"), old).unwrap();
     let restored = Backup::read(&file)
         .unwrap()

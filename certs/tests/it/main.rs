@@ -9,6 +9,8 @@ mod cli;
 mod invites;
 mod processes;
 mod redact;
+mod renewing;
+mod revoking;
 mod rollback;
 mod state;
 mod studio;

@@ -7,9 +7,7 @@ use hrpyc_certs::{
 };
 use jiff::Timestamp;
 
-use crate::studio::{
-    Machine, Studio, claims, full, leaf, open_authority, redeem, revoke, standing,
-};
+use crate::studio::{Machine, Studio, claims, full, leaf, redeem, revoke, standing};
 
 /// Every way to have something issued answers that it is stopped.
 fn assert_stopped(studio: &Studio, authority: &hrpyc_certs::Authority) {
@@ -44,23 +42,9 @@ fn a_revocation_survives_an_older_store_and_raises_the_alarm() {
     let studio = Studio::new();
     let (_, alice) = studio.join("alice");
     let (_, bob) = studio.join("bob");
-    let Studio {
-        directory,
-        authority,
-    } = studio;
-    let path = directory.path().join("state");
-    drop(authority);
-    fs::copy(path.join("store.db"), directory.path().join("old.db")).unwrap();
-    let authority = open_authority(&path);
-    revoke(&authority, "alice", "left the show");
-    drop(authority);
-    fs::copy(directory.path().join("old.db"), path.join("store.db")).unwrap();
-
-    let authority = open_authority(&path);
-    let studio = Studio {
-        directory,
-        authority,
-    };
+    let studio = rolled_back(studio, |studio| {
+        revoke(&studio.authority, "alice", "left the show");
+    });
     let found = studio.standing(&alice);
     assert!(matches!(found.certificate, CertificateStatus::Revoked(r) if r.why == "left the show"));
     assert!(matches!(found.token, TokenStatus::Revoked(_)));
@@ -168,29 +152,13 @@ fn an_old_store_without_any_revocation_is_noticed_by_a_running_guard() {
 
 /// Puts the store of before `f` back while no process runs, and opens it.
 fn rolled_back(studio: Studio, f: impl FnOnce(&Studio)) -> Studio {
-    let Studio {
-        directory,
-        authority,
-    } = studio;
-    let path = directory.path().join("state");
-    drop(authority);
-    let old = directory.path().join("old.db");
-    fs::copy(path.join("store.db"), &old).unwrap();
-    let studio = Studio {
-        authority: open_authority(&path),
-        directory,
-    };
+    let (directory, path) = studio.close();
+    let old = fs::read(path.join("store.db")).unwrap();
+    let studio = Studio::open(directory);
     f(&studio);
-    let Studio {
-        directory,
-        authority,
-    } = studio;
-    drop(authority);
-    fs::copy(&old, path.join("store.db")).unwrap();
-    Studio {
-        authority: open_authority(&path),
-        directory,
-    }
+    let (directory, path) = studio.close();
+    fs::write(path.join("store.db"), old).unwrap();
+    Studio::open(directory)
 }
 
 #[test]

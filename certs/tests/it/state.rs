@@ -171,12 +171,7 @@ fn a_missing_file_is_named_and_never_made_anew() {
 #[test]
 fn a_damaged_file_is_named() {
     let studio = Studio::new();
-    let Studio {
-        directory,
-        authority,
-    } = studio;
-    let path = directory.path().join("state");
-    drop(authority);
+    let (_directory, path) = studio.close();
     let other = Studio::new();
     for name in [
         "authority.key",
@@ -215,12 +210,7 @@ fn a_damaged_store_is_told_from_a_good_one() {
     for number in 0..20 {
         studio.join(&format!("artist{number}"));
     }
-    let Studio {
-        directory,
-        authority,
-    } = studio;
-    let path = directory.path().join("state");
-    drop(authority);
+    let (_directory, path) = studio.close();
     let store = path.join("store.db");
     let whole = fs::read(&store).unwrap();
     let damaged = |content: &[u8]| {

@@ -53,6 +53,20 @@ impl Studio {
         self.directory.path().join("state")
     }
 
+    /// Ends the process that has it open; gives the directory, and where the state is in it.
+    pub(crate) fn close(self) -> (tempfile::TempDir, PathBuf) {
+        let path = self.path();
+        (self.directory, path)
+    }
+
+    /// Opens a directory that was closed.
+    pub(crate) fn open(directory: tempfile::TempDir) -> Self {
+        Self {
+            authority: open_authority(&directory.path().join("state")),
+            directory,
+        }
+    }
+
     /// Opens the directory once more, as another process would.
     pub(crate) fn again(&self) -> Authority {
         open_authority(&self.path())

@@ -8,23 +8,31 @@ use std::io::Write;
 
 use super::token::{Int, Refused, Token, Tokens};
 
-/// Elements of one set, with those of the sets inside it: each is kept for a while.
-const ELEMENTS_MAX: usize = 1 << 16;
+/// Items of one set, with all that is inside them: each is kept for a while, and a number as
+/// its digits, of which a float has up to 309.
+const ITEMS_MAX: usize = 1 << 16;
 
 /// The next `count` values, all of which have been read before, must be hashable and
 /// unequal to each other; so must be the elements of sets inside them.
 pub(super) fn check(mut tokens: Tokens<'_>, count: usize) -> Result<(), Refused> {
-    let mut seen = Seen {
-        elements: 0,
-        nans: 0,
-    };
+    let mut seen = Seen { items: 0, nans: 0 };
     keys(&mut tokens, count, &mut seen).map(drop)
 }
 
 /// Counts what was gone through.
 struct Seen {
-    elements: usize,
+    items: usize,
     nans: u64,
+}
+
+impl Seen {
+    fn add(&mut self, count: usize) -> Result<(), Refused> {
+        self.items = self.items.saturating_add(count);
+        match self.items > ITEMS_MAX {
+            true => Err(Refused::TooMany),
+            false => Ok(()),
+        }
+    }
 }
 
 /// For each of the next `count` values bytes that are the same for two values exactly when
@@ -34,10 +42,7 @@ fn keys(
     count: usize,
     seen: &mut Seen,
 ) -> Result<HashSet<Vec<u8>>, Refused> {
-    seen.elements = seen.elements.saturating_add(count);
-    if seen.elements > ELEMENTS_MAX {
-        return Err(Refused::TooMany);
-    }
+    seen.add(count)?;
     let mut keys = HashSet::new();
     for _ in 0..count {
         let mut key = Vec::new();
@@ -72,6 +77,7 @@ fn write_key(tokens: &mut Tokens<'_>, key: &mut Vec<u8>, seen: &mut Seen) -> Res
         }
         Token::Str(text) => put(key, format_args!("s{}:{text}", text.len())),
         Token::Tuple(count) => {
+            seen.add(count)?;
             put(key, format_args!("({count}:"));
             for _ in 0..count {
                 write_key(tokens, key, seen)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bounds::{self, Breach};
 use super::expression::put_class;
 use super::naming::Naming;
-use super::objects::{How, Objects, Origin};
+use super::objects::{Full, How, Objects, Origin};
 use super::pending::Open;
 use super::text::{Names, SHOWN_MAX, Text, shortened};
 use crate::message::{Boxed, ObjectId};
@@ -136,5 +136,8 @@ fn arrive(
         return Err(Breach::LongName);
     }
     let arrived = objects.arrive(id, || names.get(id.name), origin);
-    arrived.map(drop).map_err(|_| Breach::TooManyObjects)
+    arrived.map(drop).map_err(|full| match full {
+        Full::Objects => Breach::TooManyObjects,
+        Full::Names => Breach::TooManyNames,
+    })
 }

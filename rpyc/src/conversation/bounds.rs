@@ -50,6 +50,9 @@ pub enum Breach {
     /// [`Limits::objects`].
     #[error("too many objects are held at once")]
     TooManyObjects,
+    /// Two ids under far more names than there can be.
+    #[error("one object goes by too many names")]
+    TooManyNames,
     /// [`Limits::open`].
     #[error("too many requests wait for an answer")]
     TooManyOpen,

@@ -68,12 +68,12 @@ impl Asked<'_> {
 
     /// The class of the object that it is about, or the module; of a call of a bound
     /// method the class that the method was read from.
-    pub fn class(&self) -> &str {
+    pub fn class(&self) -> &Arc<str> {
         &self.open.class
     }
 
     /// The method or the attribute.
-    pub fn method(&self) -> &str {
+    pub fn method(&self) -> &Arc<str> {
         &self.open.method
     }
 
@@ -117,8 +117,6 @@ pub struct Answered {
     pub weight: Weight,
     /// How it ended.
     pub outcome: Outcome,
-    /// When it was asked, as it was given then.
-    pub asked_at: u64,
     /// Bytes of the request, as given then.
     pub asked_size: usize,
     /// Bytes of the answer.

@@ -34,9 +34,4 @@ impl<'a> Known<'a> {
         put_name(&mut text, self.object);
         text.into_string()
     }
-
-    /// What [`Conversation::mark`](super::Conversation::mark) has put on it.
-    pub fn marks(&self) -> u32 {
-        self.object.marks
-    }
 }

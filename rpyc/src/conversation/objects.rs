@@ -4,10 +4,17 @@
 //! reference sent counts one; a `DEL` takes back as many as its receiver had got. At zero
 //! rpyc lets go of the object, and CPython may give its id to the next one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::ids::{Ids, trim};
 use crate::message::ObjectId;
+
+/// Names under which two ids are kept at once. They belong to a class and to an object; when
+/// both are made anew at the same places, there are two names until the last `DEL` of the
+/// old ones has its answer.
+const NAMES_MAX: usize = 16;
+/// Tables with so many places keep them.
+const ROOM_KEPT: usize = 256;
 
 /// Where in the table an object is.
 pub(crate) type Slot = u32;
@@ -26,7 +33,6 @@ pub(crate) struct Object {
     dropping: u64,
     /// Open requests that name it.
     named: u32,
-    pub(crate) marks: u32,
     pub(crate) origin: Origin,
 }
 
@@ -73,9 +79,14 @@ impl Origin {
     }
 }
 
-/// The table is full.
-#[derive(Debug)]
-pub(crate) struct Full;
+/// Why an object is not kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The table has no room.
+    Objects,
+    /// Its ids have [`NAMES_MAX`] other names.
+    Names,
+}
 
 /// More references were dropped than there are.
 #[derive(Debug)]
@@ -84,9 +95,11 @@ pub(crate) struct TooMany;
 /// All that one side has handed out.
 #[derive(Debug)]
 pub(crate) struct Objects {
-    by_id: HashMap<(u64, u64), Slot>,
+    by_id: Ids<(u64, u64), Slot>,
     slots: Vec<Option<Object>>,
+    /// Places that were left. One that is not there any more, or taken, is passed over.
     free: Vec<Slot>,
+    count: usize,
     most: usize,
     /// Bytes of the texts and names of all objects.
     pub(crate) text_bytes: usize,
@@ -95,16 +108,17 @@ pub(crate) struct Objects {
 impl Objects {
     pub(crate) fn new(most: usize) -> Self {
         Self {
-            by_id: HashMap::new(),
+            by_id: Ids::default(),
             slots: Vec::new(),
             free: Vec::new(),
+            count: 0,
             most,
             text_bytes: 0,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.count
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&Object> {
@@ -147,11 +161,8 @@ impl Objects {
             if let Some(object) = self.slots[slot as usize].as_mut() {
                 // An object of which all references are being dropped is either the same,
                 // sent before the DEL was there, or a new one with its id. The new origin
-                // is true of both. Marks stay as long as it may be the old one.
+                // is true of both.
                 if !object.is_live() {
-                    if object.refs == 0 {
-                        object.marks = 0;
-                    }
                     object.refs += 1;
                     let origin = origin();
                     self.count_text(&origin);
@@ -166,9 +177,12 @@ impl Objects {
             return Ok(slot);
         }
         if self.len() >= self.most {
-            return Err(Full);
+            return Err(Full::Objects);
         }
         let first = self.by_id.get(&(id.type_id, id.object_id)).copied();
+        if self.names_from(first) >= NAMES_MAX {
+            return Err(Full::Names);
+        }
         let (name, origin) = (name(), origin());
         self.text_bytes += name.len();
         self.count_text(&origin);
@@ -180,10 +194,10 @@ impl Objects {
             refs: 1,
             dropping: 0,
             named: 0,
-            marks: 0,
             origin,
         };
-        let slot = match self.free.pop() {
+        self.count += 1;
+        let slot = match self.take_free() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(object);
                 slot
@@ -195,6 +209,11 @@ impl Objects {
         };
         self.by_id.insert((id.type_id, id.object_id), slot);
         Ok(slot)
+    }
+
+    fn names_from(&self, first: Option<Slot>) -> usize {
+        let next = |slot: &Slot| self.get(*slot)?.next;
+        std::iter::successors(first, next).count()
     }
 
     /// Counts what is kept for an origin: the text for the first object that has it.
@@ -263,21 +282,43 @@ impl Objects {
         }
     }
 
-    pub(crate) fn mark(&mut self, slot: Slot, marks: u32) {
-        if let Some(object) = self.get_mut(slot) {
-            object.marks |= marks;
-        }
-    }
-
     fn remove_if_gone(&mut self, slot: Slot) {
         let gone = |object: &Object| object.refs == 0 && object.named == 0;
         let Some(object) = self.slots[slot as usize].take_if(|object| gone(object)) else {
             return;
         };
+        self.count -= 1;
         self.free.push(slot);
         self.unlink(slot, &object);
         self.text_bytes = self.text_bytes.saturating_sub(object.name.len());
         self.forget_text(&object.origin);
+        self.trim();
+    }
+
+    fn take_free(&mut self) -> Option<Slot> {
+        while let Some(slot) = self.free.pop() {
+            if let Some(None) = self.slots.get(slot as usize) {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// Gives back the room behind the last object that is left. The first ones of a session
+    /// are mostly those that live as long as it does.
+    fn trim(&mut self) {
+        while let Some(None) = self.slots.last() {
+            self.slots.pop();
+        }
+        let slots = self.slots.len();
+        if self.slots.capacity() > ROOM_KEPT && slots < self.slots.capacity() / 4 {
+            self.slots.shrink_to(slots * 2);
+        }
+        if self.free.len() > ROOM_KEPT.max(2 * slots) {
+            self.free.retain(|slot| (*slot as usize) < slots);
+            self.free.shrink_to_fit();
+        }
+        trim(&mut self.by_id);
     }
 
     fn unlink(&mut self, slot: Slot, object: &Object) {

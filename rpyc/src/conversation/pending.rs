@@ -8,11 +8,14 @@ use super::event::{Answered, Dropped, Outcome, Weight};
 use super::naming::{Naming, Subject};
 use super::objects::Slot;
 use super::text::{Names, Text};
+use crate::head::Threads;
 
 /// A request that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) handler: u8,
+    /// As they stand in the request.
+    pub(super) threads: Option<Threads>,
     pub(super) expression: String,
     args: Range<usize>,
     pub(super) class: Arc<str>,
@@ -21,7 +24,6 @@ pub(super) struct Open {
     pub(super) naming: Naming,
     /// Objects that it names and the other side does not have.
     pub(super) unknown: usize,
-    asked_at: u64,
     asked_size: usize,
     /// The object that a `DEL` drops, how often, and what that does.
     pub(super) drops: Option<(Slot, u64, Dropped)>,
@@ -37,10 +39,10 @@ impl Open {
         text: Text,
         args: Range<usize>,
         size: usize,
-        now: u64,
     ) -> Self {
         Self {
             handler,
+            threads: None,
             expression: text.into_string(),
             args,
             class: subject.class,
@@ -48,7 +50,6 @@ impl Open {
             weight: subject.weight,
             naming: subject.naming,
             unknown: 0,
-            asked_at: now,
             asked_size: size,
             drops: None,
             first_named: None,
@@ -57,7 +58,7 @@ impl Open {
     }
 
     /// A request of which nothing but the head is known.
-    pub(super) fn unread(handler: u8, names: &mut Names, size: usize, now: u64) -> Self {
+    pub(super) fn unread(handler: u8, names: &mut Names, size: usize) -> Self {
         let unread = names.get("?");
         let subject = Subject {
             class: unread.clone(),
@@ -68,7 +69,7 @@ impl Open {
         let mut text = Text::new();
         text.push("<a great request>");
         let end = text.len();
-        Self::new(handler, subject, text, end..end, size, now)
+        Self::new(handler, subject, text, end..end, size)
     }
 
     /// Bytes that it takes beside a fixed number.
@@ -123,7 +124,6 @@ impl Open {
             method: self.method,
             weight: self.weight,
             outcome,
-            asked_at: self.asked_at,
             asked_size: self.asked_size,
             answered_size: size,
             unknown: 0,

@@ -100,11 +100,13 @@ impl<'a> Kwargs<'a> {
         let pairs = Args::read(boxed).ok_or(Malformed::Keyword)?;
         // They come from a dict. The server makes one of them again, in which the last of
         // two would win.
-        let mut names = HashSet::new();
-        for item in pairs.iter() {
-            let (name, _) = pair(item).ok_or(Malformed::Keyword)?;
-            if !names.insert(name) {
-                return Err(Malformed::Keyword);
+        if !pairs.is_empty() {
+            let mut names = HashSet::new();
+            for item in pairs.iter() {
+                let (name, _) = pair(item).ok_or(Malformed::Keyword)?;
+                if !names.insert(name) {
+                    return Err(Malformed::Keyword);
+                }
             }
         }
         Ok(Self { pairs })

@@ -40,11 +40,11 @@ fn payload(frame: &[u8]) -> Vec<u8> {
     let mut lane = Lane::new(256 * MIB);
     lane.input.extend_from_slice(frame);
     let Ok(Next::Whole(whole)) = lane.cut() else {
-        panic!("it is no frame")
+        panic!("{frame:?}")
     };
-    let frame = whole.frame();
-    assert!(frame.compressed && lane.is_empty());
-    Inflater::new(256 * MIB).payload(&frame).unwrap().to_vec()
+    assert!(whole.frame().compressed && lane.is_empty());
+    let mut inflater = Inflater::new(256 * MIB);
+    inflater.payload(&whole.frame()).unwrap().to_vec()
 }
 
 #[test]

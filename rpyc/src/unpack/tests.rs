@@ -5,8 +5,8 @@ use flate2::write::ZlibEncoder;
 use proptest::prelude::*;
 
 use super::*;
+use crate::frame::Frame;
 use crate::inflate::Inflater;
-use crate::reader::Frame;
 
 const MIB: usize = 1 << 20;
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use hrpyc_rpyc::{Inflater, Lane, Next};
+
 /// Who sent a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
@@ -54,4 +56,16 @@ fn read(path: &Path) -> Capture {
         rest = after;
     }
     Capture { name, frames }
+}
+
+/// The payload of a recorded frame.
+pub(crate) fn payload(frame: &[u8]) -> Vec<u8> {
+    let mut lane = Lane::new(1 << 20);
+    lane.input.extend_from_slice(frame);
+    let Ok(Next::Whole(whole)) = lane.cut() else {
+        panic!("{frame:?}")
+    };
+    assert!(lane.at_boundary());
+    let mut inflater = Inflater::new(1 << 20);
+    inflater.payload(&whole.frame()).unwrap().to_vec()
 }

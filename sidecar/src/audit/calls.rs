@@ -89,9 +89,9 @@ pub struct Call {
     /// `hou.node('/obj/sphere1').parm('scale').set`.
     pub expression: String,
     /// The class of the object, or nothing.
-    pub class: String,
+    pub class: Arc<str>,
     /// The method, or what is done with the object (`getattr`, `del`).
-    pub method: String,
+    pub method: Arc<str>,
     /// The arguments, in order, keywords last.
     pub arguments: Vec<Argument>,
     /// Bytes of the request.
@@ -154,6 +154,15 @@ impl SessionCalls {
         self.shared.queue.take_room(&self.shared.own).await?;
         Ok(Slot {
             shared: Some(self.shared.clone()),
+        })
+    }
+
+    /// As [`reserve`](Self::reserve) when there is room at once, which is nearly always.
+    pub fn reserve_now(&self) -> Option<Slot> {
+        let shared = &self.shared;
+        let taken = shared.queue.take_room_now(&shared.own);
+        taken.then(|| Slot {
+            shared: Some(shared.clone()),
         })
     }
 

@@ -18,12 +18,13 @@ use super::reader::verify::{self, Broken};
 use super::reader::{self, LOGS, ReadError, text};
 use super::redact::Pattern;
 use crate::cli::{
-    AuditArgs, AuditCommand, FilterArgs, KeyArgs, SearchArgs, ShowArgs, StatsArgs, VerifyArgs,
+    AuditArgs, AuditCommand, FilterArgs, KeyArgs, OfArgs, SearchArgs, ShowArgs, VerifyArgs,
 };
 use printing::{print, print_stats, print_verified, report};
 
 /// How often new records are looked for.
 const LOOK: Duration = Duration::from_millis(200);
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -273,22 +274,12 @@ fn key(state: &Path, args: &KeyArgs, json: bool, out: &mut impl Write) -> Result
 
 fn stats(
     state: &Path,
-    args: &StatsArgs,
+    args: &OfArgs,
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), CommandError> {
     let directory = reader::directory(state)?;
-    let now = Zoned::now();
-    let (since, until) = (
-        when("since", args.since.as_deref(), &now)?,
-        when("until", args.until.as_deref(), &now)?,
-    );
-    let mut filter = Filter {
-        identity: args.identity.clone(),
-        since,
-        until,
-        ..Filter::default()
-    };
+    let mut filter = of(args)?;
     let mut stats = Stats::default();
     let mut stream = Stream::open(&directory)?;
     while let Some(entry) = stream.take_next()? {
@@ -310,14 +301,21 @@ fn stats(
 }
 
 fn filter(args: &FilterArgs) -> Result<Filter, CommandError> {
-    let now = Zoned::now();
     Ok(Filter {
         session: args.session.clone(),
+        events: args.event.clone(),
+        outcome: args.outcome.clone(),
+        ..of(&args.of)?
+    })
+}
+
+fn of(args: &OfArgs) -> Result<Filter, CommandError> {
+    let now = Zoned::now();
+    Ok(Filter {
         identity: args.identity.clone(),
         since: when("since", args.since.as_deref(), &now)?,
         until: when("until", args.until.as_deref(), &now)?,
-        events: args.event.clone(),
-        outcome: args.outcome.clone(),
+        ..Filter::default()
     })
 }
 
@@ -347,6 +345,7 @@ fn when(
 
 #[cfg(test)]
 mod tests {
+    use super::super::reader::verify::Verified;
     use super::*;
 
     #[test]
@@ -361,5 +360,22 @@ mod tests {
         assert!(at("yesterday").is_none());
         let error = when("since", Some("yesterday"), &now).unwrap_err();
         assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn what_is_not_signed_yet_is_counted_and_said() {
+        let mut log = Verified::default();
+        (log.lines, log.first, log.last) = (12, 1, 12);
+        (log.checkpoint, log.checkpoint_time) = (Some(10), Some(Timestamp::UNIX_EPOCH));
+        let shown = |log: &Verified| {
+            let mut out = Vec::new();
+            print_verified(log, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(!shown(&log).contains("not yet"));
+        log.unsigned = 2;
+        let text = shown(&log);
+        assert!(text.contains("signed       up to line 10"), "{text}");
+        assert!(text.contains("not yet      2 lines since then"), "{text}");
     }
 }

@@ -219,6 +219,22 @@ pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
 }
 
+/// Whether an open file still has a name.
+#[cfg(unix)]
+pub(super) fn is_open_as(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+/// Whether an open file still has a name: not known here, so never.
+#[cfg(not(unix))]
+pub(super) fn is_open_as(_: &File, _: &Path) -> bool {
+    false
+}
+
 /// Whether two names are of one file: not known here, so never.
 #[cfg(not(unix))]
 pub(super) fn is_same(_: &Path, _: &Path) -> bool {

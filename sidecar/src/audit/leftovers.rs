@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::files::{CONNECTIONS, closed, current};
+use super::files::{CONNECTIONS, closed, current, read_line};
 use super::record::body_of;
 
 /// The ends of sessions that a killed guard could not write, as bodies of lines.
@@ -57,7 +57,8 @@ fn scan(path: &Path) -> io::Result<Scan> {
     let mut found = Scan::default();
     let mut reader = BufReader::new(File::open(path)?);
     let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
+    // What is longer than any line comes in pieces, none of which is a record.
+    while read_line(&mut reader, &mut line)?.is_some() {
         if let Ok(serde_json::Value::Object(record)) = serde_json::from_slice(&line) {
             let text = |key: &str| record.get(key).and_then(|value| value.as_str());
             match (text("event"), text("session").map(str::to_owned)) {
@@ -77,7 +78,34 @@ fn scan(path: &Path) -> io::Result<Scan> {
                 _ => {}
             }
         }
-        line.clear();
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_session_is_found_behind_what_is_no_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = r#"{"event":"opened","session":"s1","seq":7,"hash":"00"}"#;
+        let closed = r#"{"event":"closed","session":"s0"}"#;
+        let torn = format!(
+            "{{\"event\":\"opened\",\"session\":\"{}\"",
+            "x".repeat(1 << 20)
+        );
+        let text = format!("{closed}\n{torn}\n{opened}\n{torn}");
+        std::fs::write(current(folder.path(), CONNECTIONS), text).unwrap();
+        let ends = missing_ends(folder.path()).unwrap();
+        let [end] = &ends[..] else {
+            panic!("{}", ends.len())
+        };
+        let end = String::from_utf8(end.clone()).unwrap();
+        assert!(end.contains(r#""session":"s1""#), "{end}");
+        assert!(
+            end.contains(r#""reason":"guard-killed""#) && !end.contains("hash"),
+            "{end}"
+        );
+    }
 }

@@ -1,22 +1,24 @@
 //! A log: whole lines are chained and appended, files are turned over, and nothing is
 //! overwritten.
 
+mod recovery;
+mod signing;
+mod turnover;
+
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use certs::AuditKey;
-use jiff::Timestamp;
 
-use super::chain::{ADDED, Head, to_hash};
-use super::checkpoint::{Checkpoint, Counted, Outside, Why};
-use super::files::{self, current, open_to_append, replace_current};
-use super::record::{Event, Record, body_of};
+use super::chain::{ADDED, Head};
+use super::checkpoint::{Counted, Outside, Why};
+use super::files::{self, current, open_to_append};
+use super::record::{Event, Record};
 use crate::config::AuditConfig;
 
 /// Records that wait for room on the disk; those beyond are counted.
@@ -25,10 +27,6 @@ const WAITING: usize = 100_000;
 const BATCH: usize = 64 * 1024;
 /// What a file has room for beyond its records: checkpoints.
 const ROOM: u64 = 2048;
-/// How long what was written may not be on the disk yet.
-const UNSYNCED: Duration = Duration::from_secs(1);
-/// How long after its first record a process signs for the first time.
-const FIRST: Duration = Duration::from_secs(1);
 
 /// The open file and what waits for it.
 pub(super) struct Log {
@@ -103,30 +101,6 @@ impl Log {
         };
         log.find_end()?;
         Ok(log)
-    }
-
-    /// Looks for the end of the chain in the files.
-    fn find_end(&mut self) -> io::Result<()> {
-        let path = current(&self.directory, self.name);
-        self.begun = first_time(&path).unwrap_or_else(SystemTime::now);
-        let mut file = File::open(&path)?;
-        let length = file.metadata()?.len();
-        if let Some(last) = files::last_link(&mut file)? {
-            self.head = last.head;
-            self.length = last.end;
-            self.unended = last.unended;
-            self.unsigned = u64::from(!last.is_checkpoint);
-        } else {
-            self.length = 0;
-            for closed in files::closed(&self.directory, self.name)?.iter().rev() {
-                if let Some(last) = files::last_link(&mut File::open(&closed.path)?)? {
-                    self.head = last.head;
-                    break;
-                }
-            }
-        }
-        self.torn = length > self.length;
-        Ok(())
     }
 
     pub(super) fn queue(&mut self, body: Vec<u8>) {
@@ -253,169 +227,6 @@ impl Log {
         }
     }
 
-    /// Writes down what lies behind the last whole line, so that it cannot be changed or taken
-    /// for a change.
-    fn resume(&mut self) -> io::Result<()> {
-        let path = current(&self.directory, self.name);
-        let mut file = File::open(&path)?;
-        file.seek(SeekFrom::Start(self.length))?;
-        let (mut context, mut found) = (Context::new(&SHA256), 0);
-        let mut chunk = vec![0; BATCH];
-        loop {
-            let count = file.read(&mut chunk)?;
-            if count == 0 {
-                break;
-            }
-            context.update(&chunk[..count]);
-            found += count as u64;
-        }
-        self.torn = false;
-        if found == 0 {
-            return Ok(());
-        }
-        let mut record = Record::new(Event::Resumed);
-        record.torn_bytes = Some(found);
-        record.torn_sha256 = Some(wire::hex(&to_hash(&context.finish())));
-        let good = self.length;
-        self.length += found;
-        self.unended = true;
-        if let (_, Err(error)) = self.write(&[record.body()]) {
-            (self.length, self.torn, self.unended) = (good, true, false);
-            return Err(error);
-        }
-        tracing::warn!(
-            log = self.name,
-            bytes = found,
-            "the audit log ended within a line, as after a kill or a power cut; a record says what was found"
-        );
-        self.checkpoint(Why::Resumed)
-    }
-
-    /// Signs what was written and sends the head outside. It is on the disk by then.
-    pub(super) fn checkpoint(&mut self, why: Why) -> io::Result<()> {
-        let checkpoint = Checkpoint::sign(self.name, why, self.head, self.counted, &self.key);
-        self.write(&[body_of(&checkpoint)]).1?;
-        (self.unsigned, self.counted) = (0, Counted::default());
-        self.signed = true;
-        self.closing = why == Why::TurnOver;
-        if why != Why::Begin {
-            self.sync()?;
-            self.outside.send(self.name, self.head);
-        }
-        Ok(())
-    }
-
-    /// What has to be done although nothing new came.
-    pub(super) fn keep_up(&mut self) -> io::Result<()> {
-        if self.unsigned > 0 && self.unsigned_since.elapsed() >= self.sign_every() {
-            self.prepare(0)?;
-            self.checkpoint(Why::Time)?;
-        }
-        if self
-            .unsynced
-            .is_some_and(|since| since.elapsed() >= UNSYNCED)
-        {
-            self.sync()?;
-        }
-        Ok(())
-    }
-
-    /// The first checkpoint of a process comes soon, so that its beginning cannot be made up.
-    fn sign_every(&self) -> Duration {
-        let every = self.config.checkpoint_every;
-        if self.signed { every } else { every.min(FIRST) }
-    }
-
-    /// When [`Log::keep_up`] has something to do.
-    pub(super) fn due(&self) -> Option<Duration> {
-        let sign = (self.unsigned > 0).then(|| {
-            self.sign_every()
-                .saturating_sub(self.unsigned_since.elapsed())
-        });
-        let sync = self
-            .unsynced
-            .map(|since| UNSYNCED.saturating_sub(since.elapsed()));
-        [sign, sync].into_iter().flatten().min()
-    }
-
-    /// Writes what waits, and signs it as the last.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
-        self.write_waiting()?;
-        if self.unsigned > 0 {
-            self.prepare(0)?;
-            self.checkpoint(Why::Stop)?;
-        }
-        self.sync()
-    }
-
-    pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
-        self.unsynced = None;
-        Ok(())
-    }
-
-    fn turn_over(&mut self, more: u64) -> io::Result<()> {
-        let old = self
-            .begun
-            .elapsed()
-            .is_ok_and(|age| age > self.config.max_age);
-        if self.length == 0 || (more <= self.room() && !old) {
-            return Ok(());
-        }
-        if !self.closing {
-            self.checkpoint(Why::TurnOver)?;
-        }
-        self.sync()?;
-        let closed = files::free_name(&self.directory, self.name);
-        self.file = replace_current(&current(&self.directory, self.name), &closed)?;
-        self.length = 0;
-        self.begun = SystemTime::now();
-        self.checkpoint(Why::Begin)?;
-        if let Some(keep) = self.config.keep {
-            self.prune(keep)?;
-        }
-        Ok(())
-    }
-
-    /// Removes the oldest files. The log says so before it happens: who removes one without a
-    /// record is found out.
-    fn prune(&mut self, keep: usize) -> io::Result<()> {
-        let closed = files::closed(&self.directory, self.name)?;
-        for pair in closed.windows(2).take(closed.len().saturating_sub(keep)) {
-            let [old, next] = pair else { continue };
-            let mut record = Record::new(Event::Pruned);
-            record.file = old
-                .path
-                .file_name()
-                .map(|name| name.to_string_lossy().into());
-            record.through = next.first.map(|first| first - 1);
-            self.write(&[record.body()]).1?;
-            self.sync()?;
-            if let Err(error) = std::fs::remove_file(&old.path) {
-                tracing::warn!(%error, path = %old.path.display(), "an old audit file cannot be removed");
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn reopen(&mut self, config: AuditConfig) {
-        self.outside = Outside::new(config.heads.clone());
-        self.config = config;
-        let opened = open_to_append(&current(&self.directory, self.name)).and_then(|file| {
-            let length = file.metadata()?.len();
-            if length < self.length {
-                // Another file: the one before was moved away.
-                (self.length, self.torn, self.unended) = (length, false, false);
-                self.begun = SystemTime::now();
-            }
-            self.file = file;
-            Ok(())
-        });
-        if let Err(error) = opened {
-            tracing::error!(%error, "the audit log cannot be opened anew");
-        }
-    }
-
     pub(super) fn report(&self, result: &io::Result<()>) {
         let was_failing = self.failing.swap(result.is_err(), Ordering::Relaxed);
         match result {
@@ -426,18 +237,4 @@ impl Log {
             _ => {}
         }
     }
-}
-
-/// When the first record of a file was written.
-fn first_time(path: &Path) -> Option<SystemTime> {
-    #[derive(serde::Deserialize)]
-    struct Stamp {
-        time: Timestamp,
-    }
-    let mut line = String::new();
-    BufReader::new(File::open(path).ok()?)
-        .read_line(&mut line)
-        .ok()?;
-    let stamp: Stamp = serde_json::from_str(&line).ok()?;
-    Some(stamp.time.into())
 }

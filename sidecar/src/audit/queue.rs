@@ -72,14 +72,23 @@ impl Queue {
             (config.when_full, config.wait_timeout);
     }
 
+    fn rules(&self) -> (WhenFull, Duration) {
+        *self.rules.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the room for one record when it is there.
+    pub(super) fn take_room_now(&self, own: &Semaphore) -> bool {
+        let failing = self.failing.load(Ordering::Relaxed);
+        let refuses = failing && self.rules().0 == WhenFull::Refuse;
+        !refuses && take_now(own, &self.room).is_some()
+    }
+
     /// Takes the room for one record, of the session's own share and of all.
     pub(super) async fn take_room(&self, own: &Semaphore) -> Result<(), Full> {
-        let rules = || *self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        let refuses = self.failing.load(Ordering::Relaxed) && rules().0 == WhenFull::Refuse;
-        if !refuses && let Some(()) = take_now(own, &self.room) {
+        if self.take_room_now(own) {
             return Ok(());
         }
-        let (when_full, limit) = rules();
+        let (when_full, limit) = self.rules();
         if self.room.is_closed() {
             return Err(Full::Stopped);
         }

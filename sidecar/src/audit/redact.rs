@@ -92,6 +92,36 @@ impl Redactor {
         if arguments.is_empty() {
             return;
         }
+        // Mostly there are none, and nothing is allocated.
+        let secrets: Vec<usize> = self.secrets(expression, class, method, arguments).collect();
+        for place in secrets {
+            let value = &mut arguments[place].value;
+            strike(expression, value);
+            value.clear();
+            value.push_str(MARKER);
+        }
+    }
+
+    /// Whether one of these values must not be written down.
+    pub fn hides(
+        &self,
+        expression: &str,
+        class: &str,
+        method: &str,
+        arguments: &[Argument],
+    ) -> bool {
+        let mut secrets = self.secrets(expression, class, method, arguments);
+        secrets.next().is_some()
+    }
+
+    /// The places of the values that must not be written down.
+    fn secrets<'a>(
+        &'a self,
+        expression: &str,
+        class: &str,
+        method: &str,
+        arguments: &'a [Argument],
+    ) -> impl Iterator<Item = usize> + use<'a> {
         let is_secret_method = names_secret(method);
         let meant: Vec<&Rule> = self
             .rules
@@ -107,7 +137,7 @@ impl Redactor {
             .collect();
         let mut place = 0;
         let mut after_secret = false;
-        for argument in arguments {
+        let is_secret = move |argument: &Argument| {
             if argument.keyword.is_none() {
                 place += 1;
             }
@@ -127,12 +157,10 @@ impl Redactor {
                 && argument.value.len() <= 80
                 && argument.value.starts_with(['\'', '"'])
                 && names_secret(&argument.value);
-            if is_secret {
-                strike(expression, &argument.value);
-                argument.value.clear();
-                argument.value.push_str(MARKER);
-            }
-        }
+            is_secret
+        };
+        let all = arguments.iter().map(is_secret).enumerate();
+        all.filter_map(|(place, is_secret)| is_secret.then_some(place))
     }
 }
 

@@ -34,7 +34,7 @@ pub enum AuditCommand {
     /// Say whether the logs are what the guard wrote, whole and in order
     Verify(VerifyArgs),
     /// Count calls, denials, times and bytes by identity, role and method
-    Stats(StatsArgs),
+    Stats(OfArgs),
     /// Print the public key that verifies the logs; keep it where the guard's machine cannot
     /// change it
     Key(KeyArgs),
@@ -47,17 +47,9 @@ pub struct FilterArgs {
     #[arg(long, value_name = "ID")]
     pub session: Option<String>,
 
-    /// Of one identity, such as alice or service/farm
-    #[arg(long, value_name = "NAME")]
-    pub identity: Option<String>,
-
-    /// Not before: a date, a time, or how long ago, such as 2h
-    #[arg(long, value_name = "WHEN")]
-    pub since: Option<String>,
-
-    /// Before: a date, a time, or how long ago
-    #[arg(long, value_name = "WHEN")]
-    pub until: Option<String>,
+    /// Of whom, and when.
+    #[command(flatten)]
+    pub of: OfArgs,
 
     /// Of a kind, such as call, opened, refused; may be given several times [default: all
     /// but checkpoint]
@@ -107,9 +99,9 @@ pub struct VerifyArgs {
     pub expect_head: Vec<Expected>,
 }
 
-/// What counting takes.
+/// Whose records are wanted, and of which time.
 #[derive(Debug, Args)]
-pub struct StatsArgs {
+pub struct OfArgs {
     /// Of one identity, such as alice or service/farm
     #[arg(long, value_name = "NAME")]
     pub identity: Option<String>,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ConfigError, HOUR, MINUTE, MONTH, RawDuration, within};
+use super::ConfigError;
+use super::time::{HOUR, MINUTE, MONTH, RawDuration, within};
 use crate::audit::{Pattern, Rule};
 
 /// How the audit logs are written.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use rpyc::{ExceptionClass, Head, exception_frame};
 
+use crate::rules::Live;
+
 /// Whose session it is, as denials say it.
 #[derive(Debug, Clone)]
 pub struct Who {
@@ -11,11 +13,19 @@ pub struct Who {
     pub identity: String,
     /// The name of the role.
     pub role: Arc<str>,
-    /// Whom to ask.
-    pub contact: Option<String>,
+    /// The policy, which says whom to ask.
+    pub rules: Arc<Live>,
 }
 
 impl Who {
+    /// Whom to ask, by the policy that is in force at this moment.
+    pub(super) fn ask(&self) -> String {
+        let policy = self.rules.policy();
+        let role = policy.role(&self.role);
+        let contact = role.as_ref().and_then(|role| role.contact());
+        contact.unwrap_or("your IT team").to_owned()
+    }
+
     /// The frame that raises a denial in the artist's script.
     pub(super) fn denies(
         &self,
@@ -25,12 +35,8 @@ impl Who {
         rule: &str,
         reference: &str,
     ) -> Vec<u8> {
-        let Self {
-            identity,
-            role,
-            contact,
-        } = self;
-        let ask = contact.as_deref().unwrap_or("your IT team");
+        let Self { identity, role, .. } = self;
+        let ask = self.ask();
         let text = format!(
             "{identity} may not do this in the role {role}: {why} (rule {rule}, reference \
              {reference})\nhint: ask {ask}, and name the reference"

@@ -6,11 +6,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use rpyc::{Lane, Side};
-use tokio::io::{AsyncRead, AsyncWrite};
+use rpyc::{Family, Lane, Side};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 use wire::Code;
 
+use super::opening::Opening;
 use super::state::{Inspector, Out, Stop, WHOLE, Want};
 use crate::audit::{Full, Slot};
 use crate::relay::{End, Over, Traffic, until_over};
@@ -19,18 +21,29 @@ use crate::relay::{End, Over, Traffic, until_over};
 const CHUNK: usize = 64 * 1024;
 /// While so much waits to be written to a side, nothing more is taken for it.
 const ENOUGH: usize = 256 * 1024;
-/// While so much of one side waits to be gone through, nothing more is taken from it.
-const UNREAD: usize = WHOLE + CHUNK;
+/// While so much of a side waits to be looked at, nothing more is taken from it. A frame that
+/// is taken whole fits.
+const HELD: usize = WHOLE + CHUNK;
+
+/// How long a script may take to receive what it is told at the end.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 type Reserve = Pin<Box<dyn Future<Output = Result<Slot, Full>> + Send>>;
 
 /// Relays, and inspects, until both directions have ended, one side breaks, `ended` says so,
 /// the session must be stopped, or nothing has moved for `idle`. Says why the session was
 /// stopped, where there is more to say than its end.
+///
+/// `asking` gives the family that Houdini speaks, or `None` when that cannot be found out.
+/// The client's messages wait for it unless Houdini shows it by itself.
+///
+/// A script that waits for an answer then is told why, but where `ended` says so: its agent
+/// asks for the verdict, and gets it.
 pub async fn run<C, U>(
     client: &mut C,
     houdini: &mut U,
     inspector: &mut Inspector,
+    asking: impl Future<Output = Option<Family>> + Send,
     traffic: &mut Traffic,
     idle: Option<Duration>,
     ended: impl Future<Output = Code>,
@@ -40,6 +53,7 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let mut flow = Flow {
+        opening: Opening::new(asking),
         up: Way::default(),
         down: Way::default(),
         out: Out::default(),
@@ -52,16 +66,23 @@ where
         flow.poll(cx, client, houdini, inspector, traffic)
     };
     let over = until_over(poll, traffic, idle, ended).await;
-    match (over, flow.stop) {
-        (_, Some(stop)) => (End::Cut(stop.code), Some(stop.why)),
-        (Over::Done, None) => (flow.first.unwrap_or(End::UpstreamLost), None),
-        (Over::Idle, None) => (End::Cut(Code::SessionIdle), None),
-        (Over::Cut(code), None) => (End::Cut(code), None),
-    }
+    let stop = match (over, flow.stop.take()) {
+        (_, Some(stop)) => stop,
+        (Over::Done, None) => return (flow.first.unwrap_or(End::UpstreamLost), None),
+        (Over::Cut(code), None) => return (End::Cut(code), None),
+        (Over::Idle, None) => {
+            let idle = idle.unwrap_or_default();
+            let why = format_args!("nothing went through it for {idle:?}");
+            Stop::with_code(Code::SessionIdle, why)
+        }
+    };
+    flow.say_goodbye(client, inspector, &stop, traffic).await;
+    (End::Cut(stop.code), Some(stop.why))
 }
 
 /// Both directions.
-struct Flow {
+struct Flow<'a> {
+    opening: Opening<'a>,
     up: Way,
     down: Way,
     out: Out,
@@ -97,7 +118,7 @@ impl Default for Way {
     }
 }
 
-impl Flow {
+impl Flow<'_> {
     fn poll<C, U>(
         &mut self,
         cx: &mut Context<'_>,
@@ -112,17 +133,21 @@ impl Flow {
     {
         loop {
             let mut moved = false;
-            for side in [Side::Client, Side::Server] {
+            let sides = match self.opens(cx, inspector, traffic) {
+                true => &[Side::Client, Side::Server][..],
+                false => &[],
+            };
+            for &side in sides {
                 match self.advance(cx, side, inspector) {
                     Ok(went_on) => moved |= went_on,
                     Err(stop) => {
                         // What was understood before it still gets away.
-                        let _ =
-                            self.up
-                                .write(cx, houdini, &mut self.out.to_houdini, &mut traffic.up);
-                        let _ =
-                            self.down
-                                .write(cx, client, &mut self.out.to_client, &mut traffic.down);
+                        let _ = self.up.write(
+                            cx,
+                            houdini,
+                            &mut self.out.to_houdini.ready,
+                            &mut traffic.up,
+                        );
                         self.stop = Some(stop);
                         return Poll::Ready(());
                     }
@@ -130,17 +155,16 @@ impl Flow {
             }
             moved |= self
                 .up
-                .write(cx, houdini, &mut self.out.to_houdini, &mut traffic.up)
+                .write(cx, houdini, &mut self.out.to_houdini.ready, &mut traffic.up)
                 .is_ready();
             moved |= self
                 .down
-                .write(cx, client, &mut self.out.to_client, &mut traffic.down)
+                .write(cx, client, &mut self.out.to_client.ready, &mut traffic.down)
                 .is_ready();
             if self.up.closed && self.down.closed {
                 return Poll::Ready(());
             }
-            let room = |out: &Out| out.to_client.len() < ENOUGH && out.to_houdini.len() < ENOUGH;
-            if room(&self.out) {
+            if self.has_room_for(Side::Server) {
                 match self.down.read(cx, houdini, &mut traffic.taken) {
                     Poll::Ready(Ok(())) => moved = true,
                     Poll::Ready(Err(_)) => {
@@ -152,6 +176,8 @@ impl Flow {
                 if self.down.source_ended {
                     self.first.get_or_insert(End::UpstreamClosed);
                 }
+            }
+            if self.has_room_for(Side::Client) {
                 match self.up.read(cx, client, &mut traffic.taken) {
                     Poll::Ready(Ok(())) => moved = true,
                     Poll::Ready(Err(_)) => {
@@ -172,6 +198,63 @@ impl Flow {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// May more be taken from a side? Not while much waits to be written to either, nor while
+    /// much of what the guard says to that side waits for the end of a great message.
+    fn has_room_for(&self, from: Side) -> bool {
+        let Out {
+            to_client,
+            to_houdini,
+        } = &self.out;
+        to_client.ready.len() < ENOUGH
+            && to_houdini.ready.len() < ENOUGH
+            && self.out.to(from).waiting() < ENOUGH
+    }
+
+    /// May messages be taken out of the lanes?
+    fn opens(
+        &mut self,
+        cx: &mut Context<'_>,
+        inspector: &mut Inspector,
+        traffic: &Traffic,
+    ) -> bool {
+        if traffic.up > 0 || !self.out.to_houdini.ready.is_empty() {
+            return true;
+        }
+        let client = (&self.up.lane, self.up.source_ended);
+        let houdini = (&self.down.lane, self.down.source_ended);
+        match self.opening.poll(cx, client, houdini) {
+            Poll::Ready((client, houdini)) => {
+                inspector.opens(client, houdini);
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    /// Writes what the script has still to get, and why its session ends.
+    async fn say_goodbye<C>(
+        &mut self,
+        client: &mut C,
+        inspector: &Inspector,
+        stop: &Stop,
+        traffic: &mut Traffic,
+    ) where
+        C: AsyncWrite + Unpin,
+    {
+        if self.down.closed {
+            return;
+        }
+        let mut words = std::mem::take(&mut self.out.to_client.ready);
+        words.extend(inspector.last_words(stop, &self.up.lane, &self.out));
+        let length = words.len();
+        let said = async {
+            client.write_all_buf(&mut words).await?;
+            client.flush().await
+        };
+        let _ = timeout(GOODBYE, said).await;
+        traffic.down += (length - words.len()) as u64;
     }
 
     /// Goes through what one side has sent. Gives whether there was anything to do.
@@ -196,6 +279,7 @@ impl Flow {
                     self.turn_over = true;
                     return Ok(true);
                 }
+                Want::Slot if self.reserve.is_none() && inspector.take_slot_now() => {}
                 Want::Slot => {
                     let reserve = self.reserve.get_or_insert_with(|| {
                         let calls = inspector.calls();
@@ -207,10 +291,7 @@ impl Flow {
                             inspector.take_slot(slot);
                         }
                         Poll::Ready(Err(full)) => {
-                            return Err(Stop {
-                                code: Code::AuditUnavailable,
-                                why: full.to_string(),
-                            });
+                            return Err(Stop::with_code(Code::AuditUnavailable, full));
                         }
                         Poll::Pending => return Ok(way.lane.input.len() != before),
                     }
@@ -237,7 +318,7 @@ impl Way {
     where
         S: AsyncRead + Unpin,
     {
-        if self.source_ended || self.lane.input.len() >= UNREAD {
+        if self.source_ended || self.lane.input.len() >= HELD {
             return Poll::Pending;
         }
         let input = &mut self.lane.input;

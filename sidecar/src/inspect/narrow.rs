@@ -1,11 +1,11 @@
 //! Judging requests in a narrow role, and knowing what Houdini's objects are.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rpyc::brine::{Int, Value};
+use rpyc::ids::trim;
 use rpyc::message::Owner;
-use rpyc::{Boxed, Message, ObjectId, Request};
+use rpyc::{Boxed, Ids, Message, ObjectId, Request};
 
 use crate::rules::{Arg, Arrived, Does, Judge, Live, Operation, Role, Thing, Verdict, follow};
 
@@ -13,7 +13,7 @@ use crate::rules::{Arg, Arrived, Does, Judge, Live, Operation, Role, Thing, Verd
 #[derive(Debug)]
 pub(super) struct Bench {
     judge: Judge,
-    held: HashMap<Key, Held>,
+    held: Ids<Key, Held>,
 }
 
 /// The ids of class and object. A name is a claim; these are what the server looks up.
@@ -23,7 +23,7 @@ type Key = (u64, u64);
 struct Held {
     thing: Thing,
     /// Of a node or parm, or of a method of one.
-    path: Option<String>,
+    path: Option<Arc<str>>,
 }
 
 /// A request that was forwarded, as far as its answer will need it.
@@ -31,7 +31,7 @@ struct Held {
 pub(super) struct Asked {
     on: Thing,
     kind: Kind,
-    path: Option<String>,
+    path: Option<Arc<str>>,
     /// Was it forwarded although it would be denied? Then nothing is known of what comes.
     shadow: bool,
 }
@@ -62,8 +62,13 @@ impl Bench {
     pub(super) fn new(live: Arc<Live>, role: &Role) -> Self {
         Self {
             judge: Judge::new(live, role),
-            held: HashMap::new(),
+            held: Ids::default(),
         }
+    }
+
+    /// Are denials carried out, at this moment?
+    pub(super) fn enforces(&mut self) -> bool {
+        self.judge.enforces()
     }
 
     fn thing(&self, id: &ObjectId<'_>) -> Thing {
@@ -148,7 +153,7 @@ impl Bench {
                     [Arg::Str(text)] => Some((*text).into()),
                     _ => None,
                 };
-                let path = follow(node_path.as_deref(), &function, args);
+                let path = follow(node_path.as_deref(), &function, args).map(Arc::from);
                 (Kind::Call(only), path)
             }
             _ => (Kind::Other, None),
@@ -205,6 +210,7 @@ impl Bench {
             .is_some_and(|held| self.judge.things().stays_forbidden(held.thing));
         if !stays {
             self.held.remove(&key);
+            trim(&mut self.held);
         }
     }
 

@@ -4,19 +4,19 @@ mod answers;
 mod drops;
 mod great;
 mod houdini_asks;
+mod last_words;
+mod out;
 mod records;
 mod script_asks;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
 
-use bytes::BytesMut;
 use rpyc::conversation::{Breach, Limits, SEQ_MAX};
 use rpyc::reverse::Reverse;
 use rpyc::{
-    Body, Conversation, Family, FrameError, Head, Inflater, Lane, Malformed, Message, Next, Side,
-    WholeFrame, brine, frame,
+    Body, Conversation, Family, FrameError, Head, Ids, Inflater, Lane, Malformed, Message, Next,
+    Side, WholeFrame, brine, frame,
 };
 use wire::Code;
 
@@ -27,6 +27,7 @@ use drops::Waiting;
 use great::{BEGINNING, Great, Stepped};
 
 pub use super::denial::Who;
+pub(super) use out::Out;
 
 /// Frames with a payload of more than this are not taken whole: under a full role they are read
 /// as they go by, in a narrow one they are denied.
@@ -40,16 +41,24 @@ const INFLATED: usize = 16 << 20;
 pub struct Stop {
     /// The code in the audit.
     pub code: Code,
-    /// What was wrong, for the audit.
+    /// What was wrong, for the audit and for the script. It holds nothing that a peer has sent
+    /// but numbers.
     pub why: String,
+    /// The request of the script that was wrong.
+    asked: Option<Head>,
 }
 
 impl Stop {
-    fn new(why: impl std::fmt::Display) -> Self {
+    pub(super) fn with_code(code: Code, why: impl std::fmt::Display) -> Self {
         Self {
-            code: Code::SessionProtocol,
+            code,
             why: why.to_string(),
+            asked: None,
         }
+    }
+
+    fn new(why: impl std::fmt::Display) -> Self {
+        Self::with_code(Code::SessionProtocol, why)
     }
 
     fn of(side: Side, why: impl std::fmt::Display) -> Self {
@@ -64,31 +73,6 @@ fn end(side: Side) -> &'static str {
     match side {
         Side::Client => "the client",
         Side::Server => "Houdini",
-    }
-}
-
-/// What is ready to be written.
-#[derive(Debug, Default)]
-pub(super) struct Out {
-    pub(super) to_client: BytesMut,
-    pub(super) to_houdini: BytesMut,
-}
-
-impl Out {
-    fn to(&mut self, side: Side) -> &mut BytesMut {
-        match side {
-            Side::Client => &mut self.to_client,
-            Side::Server => &mut self.to_houdini,
-        }
-    }
-
-    /// Bytes as they came. What was cut from one buffer is put together without a copy.
-    fn pass(&mut self, side: Side, bytes: BytesMut) {
-        let out = self.to(side);
-        match out.is_empty() {
-            true => *out = bytes,
-            false => out.unsplit(bytes),
-        }
     }
 }
 
@@ -123,7 +107,7 @@ struct State {
     reverse: Reverse,
     calls: SessionCalls,
     slot: Option<Slot>,
-    open: HashMap<(Side, u64), Open>,
+    open: Ids<(Side, u64), Open>,
     /// In the order in which they came.
     drops: Vec<Waiting>,
     /// Numbers of our own requests to the client, whose answers are for us.
@@ -131,9 +115,10 @@ struct State {
     next_own: u64,
     client_family: Option<Family>,
     houdini_family: Option<Family>,
+    /// By a message of its own.
+    houdini_showed: Option<Family>,
     /// What may be held of one message, in bytes, inflated.
     held_bytes: usize,
-    began: Instant,
 }
 
 /// A request that was forwarded.
@@ -156,14 +141,12 @@ enum Fate {
 }
 
 impl Inspector {
-    /// For a session in a role. `houdini` is the family that Houdini is known to speak,
-    /// `held_bytes` what may be held of one message.
+    /// For a session in a role. `held_bytes` is what may be held of one message.
     pub fn new(
         who: Who,
         role: &Role,
         rules: Arc<Live>,
         calls: SessionCalls,
-        houdini: Option<Family>,
         held_bytes: usize,
     ) -> Self {
         let narrow = !role.is_full();
@@ -182,17 +165,17 @@ impl Inspector {
                     false => brine::Limits::WIDE,
                 },
                 bench: narrow.then(|| Bench::new(rules, role)),
-                reverse: Reverse::Guarded,
+                reverse: role.reverse_calls(),
                 calls,
                 slot: None,
-                open: HashMap::new(),
+                open: Ids::default(),
                 drops: Vec::new(),
                 own: HashSet::new(),
                 next_own: SEQ_MAX,
                 client_family: None,
-                houdini_family: houdini,
+                houdini_family: None,
+                houdini_showed: None,
                 held_bytes,
-                began: Instant::now(),
             },
         }
     }
@@ -202,14 +185,26 @@ impl Inspector {
         self.state.calls.clone()
     }
 
+    /// Takes room for the record of one call when it is there.
+    pub(super) fn take_slot_now(&mut self) -> bool {
+        self.state.slot = self.state.calls.reserve_now();
+        self.state.slot.is_some()
+    }
+
     /// Room for the record of one call.
     pub(super) fn take_slot(&mut self, slot: Slot) {
         self.state.slot = Some(slot);
     }
 
     /// The family that Houdini turned out to speak.
-    pub fn houdini_family(&self) -> Option<Family> {
-        self.state.houdini_family
+    pub fn houdini_showed(&self) -> Option<Family> {
+        self.state.houdini_showed
+    }
+
+    /// What each end speaks, as far as it is known before the first message.
+    pub(super) fn opens(&mut self, client: Option<Family>, houdini: Option<Family>) {
+        self.state.client_family = client;
+        self.state.houdini_family = houdini;
     }
 
     /// Goes through what has come in a lane as far as possible.
@@ -222,38 +217,19 @@ impl Inspector {
         lane: &mut Lane,
         out: &mut Out,
     ) -> Result<Want, Stop> {
-        let stop = |error: FrameError| Stop::of(from, error);
         loop {
-            let great = &mut self.great[from as usize];
-            let waits = great.as_ref().is_some_and(Great::waits);
+            let waits = self.great[from as usize].as_ref().is_some_and(Great::waits);
             if self.state.slot.is_none() && (waits || !lane.is_empty()) {
                 return Ok(Want::Slot);
             }
-            if let Some(coming) = great
-                && waits
-            {
-                let length = coming.length();
-                match coming.step(out)? {
-                    Stepped::More => {}
-                    Stepped::Again => return Ok(Want::Turn),
-                    Stepped::Unread(begun) => {
-                        self.state.understood(from, &begun, length, out)?;
-                        return Ok(Want::Turn);
-                    }
-                    Stepped::Over(read, last) => {
-                        *great = None;
-                        let goes_on = match read {
-                            Some(read) => self.state.understood(from, &read, length, out)?,
-                            None => true,
-                        };
-                        if goes_on {
-                            out.pass(from.other(), last);
-                        }
-                        return Ok(Want::Turn);
-                    }
+            if waits {
+                match self.step(from, out)? {
+                    true => return Ok(Want::Turn),
+                    false => continue,
                 }
             }
-            match lane.cut().map_err(stop)? {
+            let next = lane.cut().map_err(|error| Stop::of(from, error))?;
+            match next {
                 Next::More => return Ok(Want::Bytes),
                 Next::Part(bytes) => {
                     if let Some(great) = &mut self.great[from as usize] {
@@ -261,19 +237,56 @@ impl Inspector {
                     }
                 }
                 Next::Great { length, .. }
-                    if self.state.bench.is_some()
+                    if self.state.is_enforced()
                         && lane.payload_mut().len() < BEGINNING.min(length) =>
                 {
                     return Ok(Want::Bytes);
                 }
                 Next::Great { head, length } => {
-                    let great = self.state.great(from, head, length, &mut lane.input, out)?;
+                    let great = self.state.great(from, head, length, &mut lane.input, out);
+                    let great = great.map_err(|stop| stop.about(from, Some(head)))?;
                     self.great[from as usize] = Some(great);
                     lane.pass(length);
                 }
-                Next::Whole(whole) => self.whole(from, whole, out)?,
+                Next::Whole(whole) => {
+                    let head = whole.frame().head();
+                    let done = self.whole(from, whole, out);
+                    done.map_err(|stop| stop.about(from, head))?;
+                }
             }
         }
+    }
+
+    /// Does a small piece of the work on a great message. Gives whether it is another's turn
+    /// then.
+    fn step(&mut self, from: Side, out: &mut Out) -> Result<bool, Stop> {
+        let Some(great) = &mut self.great[from as usize] else {
+            return Ok(false);
+        };
+        let (head, length) = (great.head(), great.length());
+        let about = |stop: Stop| stop.about(from, Some(head));
+        match great.step(out).map_err(about)? {
+            Stepped::More => return Ok(false),
+            Stepped::Again => {}
+            Stepped::Unread(begun) => {
+                let understood = self.state.understood(from, &begun, length, out);
+                understood.map_err(about)?;
+            }
+            Stepped::Over(read, last) => {
+                self.great[from as usize] = None;
+                let goes_on = match read {
+                    Some(read) => {
+                        let understood = self.state.understood(from, &read, length, out);
+                        understood.map_err(about)?
+                    }
+                    None => true,
+                };
+                if goes_on {
+                    out.pass(from.other(), last);
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn whole(&mut self, from: Side, whole: WholeFrame, out: &mut Out) -> Result<(), Stop> {
@@ -282,20 +295,25 @@ impl Inspector {
             Side::Server => &mut self.from_houdini,
         };
         let view = whole.frame();
-        let size = view.wire_len();
+        let (size, was_compressed) = (view.wire_len(), view.compressed);
         let payload = match inflater.payload(&view) {
             Ok(payload) => payload,
             // Small as it travels, great inflated. In a narrow role no honest client asks so.
             Err(FrameError::Bomb) if self.state.bench.is_none() || from == Side::Server => {
+                inflater.give_back();
                 return self.inflates_far(from, whole, out);
             }
             Err(error) => return Err(Stop::of(from, error)),
         };
         let message =
             Message::read(payload, self.state.limits).map_err(|error| malformed(from, error))?;
-        match self.state.message(from, message, size, out)? {
+        let fate = self.state.message(from, message, size, out);
+        if was_compressed {
+            inflater.give_back();
+        }
+        match fate? {
             Fate::Pass => out.pass(from.other(), whole.into_bytes()),
-            Fate::Instead(bytes) => out.to(from.other()).extend_from_slice(&bytes),
+            Fate::Instead(frame) => out.put(from.other(), &frame),
             Fate::Drop => {}
         }
         Ok(())
@@ -324,10 +342,6 @@ fn malformed(from: Side, error: Malformed) -> Stop {
 }
 
 impl State {
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-
     fn family_of(&mut self, side: Side) -> &mut Option<Family> {
         match side {
             Side::Client => &mut self.client_family,
@@ -337,16 +351,19 @@ impl State {
 
     /// Takes note of what a side speaks.
     fn speaks(&mut self, from: Side, head: &Head) -> Result<(), Stop> {
+        let first = from == Side::Server && self.houdini_showed.is_none();
+        if first {
+            self.houdini_showed = Some(head.family);
+        }
         let known = self.family_of(from);
         match *known {
             Some(family) if family == head.family => {}
             None => *known = Some(head.family),
-            Some(_) if from == Side::Server => {
-                // Another Houdini than the one that was there the last time.
-                *known = Some(head.family);
+            // It got what it does not understand, and is about to end the connection.
+            Some(_) if first => {
                 return Err(Stop::new(
-                    "Houdini's rpyc is of another version than it was before; the next session \
-                     knows",
+                    "Houdini's rpyc is of another version than was known of it\n\
+                     hint: connect again; the next session knows",
                 ));
             }
             Some(_) => return Err(Stop::of(from, Breach::Dialect)),
@@ -360,6 +377,12 @@ impl State {
         Ok(())
     }
 
+    /// Is it a narrow role whose denials are carried out? One in shadow mode lets through what
+    /// `full` does.
+    fn is_enforced(&mut self) -> bool {
+        self.bench.as_mut().is_some_and(Bench::enforces)
+    }
+
     /// Do the two ends need a translation?
     fn is_bridged(&self) -> bool {
         matches!((self.client_family, self.houdini_family), (Some(a), Some(b)) if a != b)
@@ -370,12 +393,13 @@ impl State {
         if !self.is_bridged() {
             return match self.bench {
                 // What was understood is what is sent, byte for byte.
-                Some(_) => Fate::Instead(encoded(message)),
+                Some(_) => Fate::Instead(encoded_for(from.other(), message)),
                 None => Fate::Pass,
             };
         }
         let family = self.family_of(from.other()).unwrap_or(message.family);
-        Fate::Instead(encoded(&Message { family, ..*message }))
+        let message = Message { family, ..*message };
+        Fate::Instead(encoded_for(from.other(), &message))
     }
 
     fn message(
@@ -403,11 +427,7 @@ impl State {
             (Body::Request(request), Side::Server) => {
                 self.houdini_asks(&message, request, size, out)
             }
-            _ => {
-                let fate = self.answer(from, &message, size)?;
-                self.release_drops(out);
-                Ok(fate)
-            }
+            _ => self.answer(from, &message, size, out),
         }
     }
 }
@@ -418,9 +438,16 @@ fn breached(from: Side, breach: Breach) -> Stop {
 
 /// The frame of a message.
 fn encoded(message: &Message<'_>) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(128);
-    message.write(&mut payload);
-    frame::encode(&payload)
+    frame::encode_with(|payload| message.write(payload))
+}
+
+/// The frame of a message for one side. Houdini is on this machine: there compressing would
+/// cost time at both ends and spare nothing.
+fn encoded_for(to: Side, message: &Message<'_>) -> Vec<u8> {
+    match to {
+        Side::Client => encoded(message),
+        Side::Server => frame::encode_plain_with(|payload| message.write(payload)),
+    }
 }
 
 #[cfg(test)]

@@ -8,25 +8,25 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::parse(TEXT))
 
 /// The names of HOM that somebody has read, with the decision about each.
 #[derive(Debug)]
-pub struct Catalogue {
+pub(super) struct Catalogue {
     entries: HashMap<&'static str, Entry>,
 }
 
 /// One name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// What it is, and whether it is in the lists.
-    pub kind: EntryKind,
+    pub(super) kind: EntryKind,
     /// Why, in one word.
-    pub reason: &'static str,
+    pub(super) reason: &'static str,
     /// The class that a call gives, or the base of a class: `hou.Parm`, `*hou.Node` for a
     /// tuple of them, `value` for plain data; `None` when that is not known.
-    pub gives: Option<&'static str>,
+    pub(super) gives: Option<&'static str>,
 }
 
 /// What a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
+pub(super) enum EntryKind {
     /// A class that may be named and compared.
     Type,
     /// A class of plain maths that may be made as well.
@@ -43,7 +43,7 @@ pub enum EntryKind {
 
 impl Catalogue {
     /// The one that the program was built with.
-    pub fn get() -> &'static Self {
+    pub(super) fn get() -> &'static Self {
         &CATALOGUE
     }
 
@@ -79,18 +79,18 @@ impl Catalogue {
     }
 
     /// The entry of one dotted name.
-    pub fn entry(&self, name: &str) -> Option<Entry> {
+    pub(super) fn entry(&self, name: &str) -> Option<Entry> {
         self.entries.get(name).copied()
     }
 
     /// All names.
-    pub fn names(&self) -> impl Iterator<Item = (&'static str, Entry)> {
+    pub(super) fn names(&self) -> impl Iterator<Item = (&'static str, Entry)> {
         self.entries.iter().map(|(name, entry)| (*name, *entry))
     }
 
     /// A class and what it comes from, nearest first. A class that is not known comes from
     /// nothing.
-    pub fn lineage<'a>(&self, class: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+    pub(super) fn lineage<'a>(&self, class: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
         let base = |name: &str| -> Option<&'static str> {
             CATALOGUE
                 .entry(name)
@@ -106,7 +106,7 @@ impl Catalogue {
 
     /// The decision about a member of a class or a module: that of the nearest class that
     /// has one, since that is the method which runs.
-    pub fn member(&self, owner: &str, member: &str) -> Option<(&'static str, Entry)> {
+    pub(super) fn member(&self, owner: &str, member: &str) -> Option<(&'static str, Entry)> {
         let mut path = String::with_capacity(64);
         self.lineage(owner).find_map(|class| {
             path.clear();
@@ -120,7 +120,7 @@ impl Catalogue {
     }
 
     /// The classes that come from a class, itself left out, in the order of their names.
-    pub fn subclasses(&self, class: &str) -> Vec<&'static str> {
+    pub(super) fn subclasses(&self, class: &str) -> Vec<&'static str> {
         let mut all: Vec<&'static str> = self
             .names()
             .filter(|(name, entry)| {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rpyc::reverse::Reverse;
+
 use super::catalogue::{Catalogue, EntryKind, explained};
 use super::condition::Conditions;
 use super::pattern::Pattern;
@@ -17,6 +19,8 @@ pub(super) struct Body {
     pub(super) contact: Option<Arc<str>>,
     pub(super) inspect: Inspect,
     pub(super) mode: Mode,
+    /// As it is said; see [`Role::reverse_calls`].
+    pub(super) reverse_calls: Reverse,
     pub(super) powers: Powers,
 }
 
@@ -110,6 +114,14 @@ impl Role {
         self.0.inspect
     }
 
+    /// What Houdini may ask of the script. Nothing is held back where nobody looks.
+    pub fn reverse_calls(&self) -> Reverse {
+        match self.0.inspect {
+            Inspect::Off => Reverse::Open,
+            Inspect::Enforce | Inspect::Audit => self.0.reverse_calls,
+        }
+    }
+
     /// Whether denials are carried out.
     pub fn mode(&self) -> Mode {
         self.0.mode
@@ -187,5 +199,76 @@ fn caution(pattern: &Pattern) -> Option<String> {
         )),
         Some(_) => None,
         None => Some(format!("{text} is not known here: check the name")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Policy;
+    use super::*;
+
+    fn reverse_calls(text: &str, role: &str) -> Reverse {
+        let policy = Policy::parse(text).unwrap();
+        policy.role(role).unwrap().reverse_calls()
+    }
+
+    #[test]
+    fn houdini_is_held_back_unless_a_full_role_says_otherwise() {
+        let built_in = Policy::built_in();
+        for role in built_in.roles() {
+            assert_eq!(role.reverse_calls(), Reverse::Guarded, "{}", role.as_str());
+        }
+        for (text, role) in [
+            ("[role.full]\nreverse_calls = 'open'", "full"),
+            (
+                "[role.farm]\nextends = 'full'\nreverse_calls = 'open'",
+                "farm",
+            ),
+            // As the role says that it extends, wherever that stands.
+            (
+                "[role.farm]\nextends = 'full'\n[role.full]\nreverse_calls = 'open'",
+                "farm",
+            ),
+            // Nobody looks.
+            ("[role.full]\ninspect = 'off'", "full"),
+        ] {
+            assert_eq!(reverse_calls(text, role), Reverse::Open, "{text}");
+        }
+        let looks_again = "[role.raw]\nextends = 'full'\ninspect = 'off'\n\
+            [role.farm]\nextends = 'raw'\ninspect = 'audit'";
+        assert_eq!(reverse_calls(looks_again, "farm"), Reverse::Guarded);
+        let closed_again = "[role.full]\nreverse_calls = 'open'\n\
+            [role.farm]\nextends = 'full'\nreverse_calls = 'guarded'";
+        assert_eq!(reverse_calls(closed_again, "farm"), Reverse::Guarded);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_of_reverse_calls_is_told_with_its_line() {
+        for (text, line, says) in [
+            (
+                "[role.read-only]\nreverse_calls = 'open'",
+                2,
+                "only a role that extends full",
+            ),
+            (
+                "[role.shy]\nmode = 'shadow'\nreverse_calls = 'open'",
+                3,
+                "only a role that extends full",
+            ),
+            (
+                "[role.full]\ninspect = 'off'\nreverse_calls = 'guarded'",
+                3,
+                "nobody looks",
+            ),
+            (
+                "[role.full]\nreverse_calls = 'wide'",
+                2,
+                "`guarded` or `open`",
+            ),
+        ] {
+            let told = Policy::parse(text).unwrap_err();
+            assert!(told.contains(&format!("line {line}")), "{text}: {told}");
+            assert!(told.contains(says), "{text}: {told}");
+        }
     }
 }

@@ -26,6 +26,8 @@ impl Thing {
     pub const GETMODULE: Self = Self(2);
     /// An object of which nothing is known.
     pub const UNKNOWN: Self = Self(3);
+    /// A forbidden object of which there is no room to say what it is.
+    const FORBIDDEN: Self = Self(4);
 
     pub(super) fn index(self) -> usize {
         self.0 as usize
@@ -34,7 +36,7 @@ impl Thing {
 
 /// What a [`Thing`] stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum What {
+pub(super) enum What {
     /// See [`Thing::CONNECTION`].
     Connection,
     /// See [`Thing::ROOT`].
@@ -84,11 +86,13 @@ impl Default for Things {
             index: HashMap::new(),
         };
         let unknown = What::Unknown("an object of which nothing is known".into());
+        let forbidden = What::Forbidden("an object that was forbidden".into());
         for (what, thing) in [
             (What::Connection, Thing::CONNECTION),
             (What::Root, Thing::ROOT),
             (What::GetModule, Thing::GETMODULE),
             (unknown, Thing::UNKNOWN),
+            (forbidden, Thing::FORBIDDEN),
         ] {
             let made = things.intern(what);
             debug_assert_eq!(made, thing);
@@ -99,7 +103,7 @@ impl Default for Things {
 
 impl Things {
     /// What a thing stands for.
-    pub fn what(&self, thing: Thing) -> &What {
+    pub(super) fn what(&self, thing: Thing) -> &What {
         // A thing of another session is an error of the caller; it must not become a right.
         self.all
             .get(thing.index())
@@ -107,7 +111,7 @@ impl Things {
     }
 
     /// The thing that stands for `what`.
-    pub fn intern(&mut self, what: What) -> Thing {
+    fn intern(&mut self, what: What) -> Thing {
         if let Some(thing) = self.index.get(&what) {
             return *thing;
         }
@@ -158,14 +162,12 @@ impl Things {
             (Does::GetRoot, _) => Thing::ROOT,
             (Does::GetAttr(member), What::Root) => match *member {
                 "getmodule" => Thing::GETMODULE,
-                member if floor::HELD_OF_ROOT.contains(&member) => {
-                    self.named(member, What::Forbidden)
-                }
+                member if floor::HELD_OF_ROOT.contains(&member) => self.forbidden(member),
                 _ => self.unknown(name),
             },
             (Does::Call { args, .. }, What::GetModule) => match args {
                 [Arg::Str(module)] if floor::HELD_MODULES.contains(module) => {
-                    self.named(module, What::Forbidden)
+                    self.forbidden(module)
                 }
                 [Arg::Str(module)] => self.module(module),
                 _ => self.unknown(name),
@@ -208,6 +210,15 @@ impl Things {
         }
     }
 
+    /// Forbidden it stays, also where there is no room for its name: of what is unknown
+    /// something could become known.
+    fn forbidden(&mut self, name: &str) -> Thing {
+        match self.named(name, What::Forbidden) {
+            Thing::UNKNOWN => Thing::FORBIDDEN,
+            thing => thing,
+        }
+    }
+
     fn unknown(&mut self, name: &str) -> Thing {
         self.named(name, What::Unknown)
     }
@@ -223,7 +234,7 @@ impl Things {
             (_, What::Unknown(_)) => old,
             _ => {
                 let both = format!("{}, also known as {}", self.name(old), self.name(new));
-                self.named(&both, What::Forbidden)
+                self.forbidden(&both)
             }
         }
     }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
-use wire::tls::provider;
+use wire::tls::{no_tls12, provider};
 
 /// Verifies that `authority` itself signed the certificate, for whatever use and date. What
 /// else the peer sent along is not looked at: the authority has no others sign for it.
@@ -96,10 +97,8 @@ impl ClientCertVerifier for ChainVerifier {
         _message: &[u8],
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        Err(Error::PeerIncompatible(
-            rustls::PeerIncompatible::Tls12NotOffered,
-        ))
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(no_tls12())
     }
 
     fn verify_tls13_signature(
@@ -107,7 +106,7 @@ impl ClientCertVerifier for ChainVerifier {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
+    ) -> Result<HandshakeSignatureValid, Error> {
         rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 

@@ -128,29 +128,32 @@ impl Connection {
     /// False when the other end is at an address that is not loopback. It may be this
     /// machine's all the same; then its owner can be told.
     fn ends_on_this_machine(&self) -> bool {
-        let stream = match self {
-            Self::Local(stream) => stream.get_ref(),
-            Self::Remote(stream) => stream.tcp(),
-            #[cfg(unix)]
-            Self::Unix(_) => return true,
+        let Some(stream) = self.tcp() else {
+            return true;
         };
         stream
             .peer_addr()
             .is_ok_and(|address| address.ip().to_canonical().is_loopback())
     }
 
+    /// The TCP stream, when it is one. One that does not lead over loopback may lead to this
+    /// machine all the same, by another of its addresses.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Local(stream) => Some(stream.get_ref()),
+            Self::Remote(stream) => Some(stream.tcp()),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+
     /// The operating system's user at the other end, where it can be told.
     pub async fn owner(&self) -> Option<ports::User> {
-        let stream = match self {
-            Self::Local(stream) => stream.get_ref(),
-            // It may be this machine all the same, by another address than loopback.
-            Self::Remote(stream) => stream.tcp(),
-            #[cfg(unix)]
-            Self::Unix(stream) => {
-                return Some(ports::User::with_id(stream.peer_cred().ok()?.uid()));
-            }
-        };
-        let address = stream.peer_addr().ok()?;
+        #[cfg(unix)]
+        if let Self::Unix(stream) = self {
+            return Some(ports::User::with_id(stream.peer_cred().ok()?.uid()));
+        }
+        let address = self.tcp()?.peer_addr().ok()?;
         let read = move || ports::Listeners::read().owner(address);
         tokio::task::spawn_blocking(read).await.ok()?
     }

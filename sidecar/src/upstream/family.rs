@@ -2,40 +2,68 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rpyc::Family;
 use rpyc::probe::{Probe, Verdict};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
 
-use super::{Connection, Houdini, connect_to_probe};
+use super::{Connection, Houdini, Listener, connect_to_probe};
 
-/// How long a Houdini may take to tell. One that cooks does not answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What is known of each Houdini.
+/// What is known of each Houdini, for as long as the same one listens.
 #[derive(Debug, Default)]
 pub struct Families {
-    known: Mutex<HashMap<String, Family>>,
+    places: Mutex<HashMap<String, Arc<Place>>>,
+}
+
+/// An address, and what is known of the Houdini there.
+#[derive(Debug, Default)]
+struct Place {
+    known: Mutex<Option<Known>>,
+    /// Whose turn it is to ask.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// Of whom. `None` when that could not be told.
+    listener: Option<Listener>,
+    family: Family,
+    /// When it showed.
+    at: Instant,
 }
 
 impl Families {
-    /// The family that a Houdini speaks: as it was the last time, or asked for now. `None`
-    /// when it does not tell.
-    pub async fn of(&self, houdini: &Houdini) -> Option<Family> {
-        let known = self.lock().get(&houdini.to_string()).copied();
-        if known.is_some() {
-            return known;
+    /// The family that a Houdini speaks: as it is known of this listener, or asked for now.
+    /// `None` when it does not tell.
+    ///
+    /// This takes as long as Houdini takes to answer, which may be until it has cooked. Those
+    /// who wait for it together ask once.
+    pub async fn of(&self, houdini: &Houdini, listener: Option<Listener>) -> Option<Family> {
+        let since = Instant::now();
+        let place = self.place(houdini);
+        let known = || place.known().filter(|known| known.holds(listener, since));
+        if let Some(known) = known() {
+            return Some(known.family);
         }
-        let asked = timeout(PATIENCE, async {
-            let mut stream = connect_to_probe(houdini).await?;
-            ask(&mut stream).await
-        });
-        match asked.await {
-            Ok(Ok(Some(Verdict::Rpyc(family)))) => {
-                self.learn(houdini, family);
+        let _turn = place.turn.lock().await;
+        if let Some(known) = known() {
+            return Some(known.family);
+        }
+        let probe = match *place.known() {
+            Some(known) => Probe::expecting(known.family),
+            None => Probe::new(),
+        };
+        let mut stream = connect_to_probe(houdini).await.ok()?;
+        let listener = stream.listener(houdini).await;
+        match ask(&mut stream, probe).await {
+            Ok(Some(Verdict::Rpyc(family))) => {
+                *place.known() = Some(Known {
+                    listener,
+                    family,
+                    at: Instant::now(),
+                });
                 Some(family)
             }
             _ => None,
@@ -43,12 +71,36 @@ impl Families {
     }
 
     /// Remembers what a Houdini turned out to speak.
-    pub fn learn(&self, houdini: &Houdini, family: Family) {
-        self.lock().insert(houdini.to_string(), family);
+    pub fn learn(&self, houdini: &Houdini, listener: Option<Listener>, family: Family) {
+        let place = self.place(houdini);
+        let mut known = place.known();
+        // Of another listener at its place more is known by now.
+        let other = |known: Known| known.listener.is_some() && known.listener != listener;
+        if !known.is_some_and(other) {
+            *known = Some(Known {
+                listener,
+                family,
+                at: Instant::now(),
+            });
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Family>> {
+    fn place(&self, houdini: &Houdini) -> Arc<Place> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(houdini.to_string()).or_default().clone()
+    }
+}
+
+impl Place {
+    fn known(&self) -> MutexGuard<'_, Option<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Is it of this listener, or has it shown after the question?
+    fn holds(self, listener: Option<Listener>, since: Instant) -> bool {
+        (listener.is_some() && self.listener == listener) || self.at >= since
     }
 }
 
@@ -56,8 +108,7 @@ impl Families {
 ///
 /// # Errors
 /// Those of the connection.
-pub async fn ask(stream: &mut Connection) -> io::Result<Option<Verdict>> {
-    let mut probe = Probe::new();
+pub async fn ask(stream: &mut Connection, mut probe: Probe) -> io::Result<Option<Verdict>> {
     stream.write_all(probe.to_send()).await?;
     let mut buffer = [0; 1024];
     loop {
@@ -70,3 +121,6 @@ pub async fn ask(stream: &mut Connection) -> io::Result<Option<Verdict>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,10 @@
 
 use hrpyc_rpyc::brine::{self, Int, Limits, Plain, Value};
 use hrpyc_rpyc::conversation::{Limits as Room, Outcome};
+use hrpyc_rpyc::frame::HEADER_LEN;
 use hrpyc_rpyc::{
-    Abridgement, Abridger, Conversation, Family, FrameError, FrameReader, Inflater, Lane,
-    Malformed, Message, Next, Observer, Piece, Side, Step, Transcoder, Unpacked, Unpacker, dialect,
+    Abridgement, Abridger, Conversation, Family, FrameError, Head, Inflater, Lane, Malformed,
+    Message, Next, Observer, Side, Step, Transcoder, Unpacked, Unpacker, dialect,
 };
 
 /// The largest frame, and the largest payload.
@@ -20,17 +21,36 @@ const ROOM: Room = Room {
 /// What a name, the arguments and all between them may come to, in bytes.
 const EXPRESSION_MAX: usize = 1200;
 
-/// A stream of frames: however it is cut it is the same, nothing is held beyond the cap, and
-/// where whole frames are read the observer sees the same heads. A frame that is unpacked
-/// piece by piece holds what it holds, in the other family too.
+/// A stream of frames: however it comes in pieces it is the same, all of it goes on, nothing
+/// is held beyond what one frame may take, and an observer sees the same heads. A frame that
+/// is unpacked piece by piece holds what it holds, in the other family too.
 pub fn frame(input: &[u8]) {
-    let whole = frames(input, input.len().max(1));
-    for size in [1, 7, 64] {
-        assert_eq!(frames(input, size), whole);
+    for most in [16, CAP] {
+        let whole = frames(input, most, &[input.len().max(1)]);
+        for sizes in [&[1][..], &[7], &[64]] {
+            assert_eq!(frames(input, most, sizes), whole);
+        }
+        // Any segmentation: the input says it.
+        let sizes: Vec<_> = input.iter().map(|byte| usize::from(*byte) + 1).collect();
+        assert_eq!(frames(input, most, &sizes), whole);
+
+        let mut heads = Vec::new();
+        Observer::new().observe(input, |head| heads.push(head));
+        let mut found = whole.0.iter().map_while(Found::head).peekable();
+        let first = found.peek().copied();
+        let same = |head: &Head| {
+            first.is_some_and(|first| {
+                (first.family, first.threads.is_some()) == (head.family, head.threads.is_some())
+            })
+        };
+        let expected: Vec<_> = found.take_while(same).collect();
+        assert!(heads.starts_with(&expected));
     }
-    let (bodies, _) = whole;
     let mut inflater = Inflater::new(CAP);
-    for (compressed, body) in bodies {
+    for found in frames(input, CAP, &[input.len().max(1)]).0 {
+        let Found::Whole { compressed, body } = found else {
+            continue;
+        };
         let frame = hrpyc_rpyc::Frame {
             compressed,
             body: &body,
@@ -99,10 +119,8 @@ fn transcoded(payload: &[u8]) {
                 let Ok(Next::Whole(whole)) = lane.cut() else {
                     panic!("it is a frame")
                 };
-                let inflated = Inflater::new(CAP)
-                    .payload(&whole.frame())
-                    .map(<[u8]>::to_vec);
-                assert_eq!(inflated, Ok(rewritten));
+                let mut inflater = Inflater::new(CAP);
+                assert_eq!(inflater.payload(&whole.frame()), Ok(&rewritten[..]));
             }
             (Err(FrameError::NoHead), Err(_)) => {}
             other => panic!("{other:?}"),
@@ -110,27 +128,64 @@ fn transcoded(payload: &[u8]) {
     }
 }
 
-type Frames = (Vec<(bool, Vec<u8>)>, Result<bool, FrameError>);
+/// What a lane gave.
+#[derive(Debug, PartialEq)]
+enum Found {
+    Whole { compressed: bool, body: Vec<u8> },
+    Great { head: Head, length: usize },
+}
 
-fn frames(input: &[u8], size: usize) -> Frames {
-    let mut reader = FrameReader::new(CAP);
-    let mut found = Vec::new();
-    for mut piece in input.chunks(size) {
+impl Found {
+    fn head(&self) -> Option<Head> {
+        match self {
+            Self::Whole { compressed, body } => hrpyc_rpyc::Frame {
+                compressed: *compressed,
+                body,
+            }
+            .head(),
+            Self::Great { head, .. } => Some(*head),
+        }
+    }
+}
+
+/// What the input holds when it comes in pieces of these sizes, again and again, and whether
+/// it ends between two frames. Great frames are let pass.
+fn frames(input: &[u8], most: usize, sizes: &[usize]) -> (Vec<Found>, Result<bool, FrameError>) {
+    let mut lane = Lane::new(most);
+    let (mut found, mut out) = (Vec::new(), Vec::new());
+    let mut sizes = sizes.iter().cycle();
+    let mut rest = input;
+    while let Some(size) = sizes.next().filter(|_| !rest.is_empty()) {
+        let (piece, after) = rest.split_at(rest.len().min(*size));
+        rest = after;
+        lane.input.extend_from_slice(piece);
         loop {
-            match reader.next(&mut piece) {
-                Ok(Some(Piece::Frame(frame))) => {
-                    assert!(frame.wire_len() <= CAP + 6);
-                    found.push((frame.compressed, frame.body.to_vec()));
+            match lane.cut() {
+                Ok(Next::Whole(whole)) => {
+                    let frame = whole.frame();
+                    assert!(frame.body.len() <= most);
+                    found.push(Found::Whole {
+                        compressed: frame.compressed,
+                        body: frame.body.to_vec(),
+                    });
+                    out.extend_from_slice(&whole.into_bytes());
                 }
-                Ok(Some(Piece::Big { .. })) => panic!("none is let pass"),
-                Ok(None) => break,
+                Ok(Next::Great { head, length }) => {
+                    assert!(length > most);
+                    found.push(Found::Great { head, length });
+                    lane.pass(length);
+                }
+                Ok(Next::Part(part)) => out.extend_from_slice(&part),
+                Ok(Next::More) => break,
                 Err(error) => return (found, Err(error)),
             }
         }
-        assert!(reader.held() <= CAP + 6);
+        // A head shows within a kilobyte.
+        assert!(lane.input.len() <= HEADER_LEN + most.max(1024));
     }
-    let end = reader.at_boundary();
-    (found, Ok(end))
+    out.extend_from_slice(&lane.input);
+    assert_eq!(out, input);
+    (found, Ok(lane.at_boundary()))
 }
 
 /// Bytes that are taken for brine are written back as they were.
@@ -333,7 +388,7 @@ fn referred<'a>(message: &Message<'a>) -> Vec<(bool, hrpyc_rpyc::ObjectId<'a>)> 
 /// How a conversation that begins with a message writes it.
 fn said(message: &Message<'_>) -> Option<String> {
     let mut conversation = Conversation::new(ROOM);
-    match conversation.see(Side::Client, message, 1, 1) {
+    match conversation.see(Side::Client, message, 1) {
         Ok(Step::Asked(asked)) => Some(asked.expression().to_owned()),
         _ => None,
     }
@@ -352,7 +407,7 @@ impl Follower {
         let Ok(message) = Message::read(payload, Limits::NARROW) else {
             return true;
         };
-        match self.0.see(from, &message, payload.len(), 1) {
+        match self.0.see(from, &message, payload.len()) {
             Ok(Step::Asked(asked)) => readable(asked.expression()),
             Ok(Step::Answered(answered)) => {
                 readable(&answered.expression);

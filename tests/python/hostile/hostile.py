@@ -6,6 +6,7 @@ not make.
 """
 
 import functools
+import os
 
 import rpyc
 from rpyc.core import brine, consts, netref
@@ -118,28 +119,55 @@ def handler_as_a_float(client):
     return client.ask(float(GETATTR), client.thing, "_private")
 
 
-@add
-def bytes_behind_the_message(client):
+class Lengthened(object):
+    """A channel that puts bytes behind what it sends, which rpyc does not look at."""
+
+    def __init__(self, channel, behind):
+        self._channel = channel
+        self._behind = behind
+
+    def send(self, data):
+        """Sends it, and more."""
+        return self._channel.send(data + self._behind)
+
+    def __getattr__(self, name):
+        return getattr(self._channel, name)
+
+
+def lengthened(client, behind, *request):
+    """A request with bytes behind it."""
     channel = client.conn._channel
-    client.conn._channel = Lengthened(channel)
+    client.conn._channel = Lengthened(channel, behind)
     try:
-        return client.ask(GETATTR, client.thing, "value")
+        return client.ask(*request)
     finally:
         client.conn._channel = channel
 
 
-class Lengthened(object):
-    """A channel that puts a byte behind what it sends."""
+#: Great when it is inflated, and small as it travels; and great on the way too.
+FAR, GREAT = b"\x00" * (20 << 20), os.urandom(2 << 20)
 
-    def __init__(self, channel):
-        self._channel = channel
 
-    def send(self, data):
-        """Sends it, and more."""
-        return self._channel.send(data + b"\x00")
+@add
+def bytes_behind_the_message(client):
+    return lengthened(client, b"\x00", GETATTR, client.thing, "value")
 
-    def __getattr__(self, name):
-        return getattr(self._channel, name)
+
+@add
+def a_request_that_inflates_far(client):
+    root = lengthened(client, FAR, GETROOT)
+    return client.call(client.get(root, "eval"), client.expression)
+
+
+@add
+def a_great_request(client):
+    root = lengthened(client, GREAT, GETROOT)
+    return client.call(client.get(root, "eval"), client.expression)
+
+
+@add
+def a_great_call(client):
+    return len(client.call(client.callback, GREAT))
 
 
 for _name, _args in [("__getattribute__", ("_private",)), ("__setattr__", ("planted", 1)),
@@ -369,6 +397,17 @@ def an_unasked_exception_that_names_a_module(client):
         payload = brine.dump((3, 4711, body))
     client.conn._channel.send(payload)
     return client.ask(PING, "x")
+
+
+@add
+def an_exception_that_names_a_module_and_inflates_far(client):
+    client.conn._channel = Lengthened(client.conn._channel, FAR)
+    raise type("Boom", (Exception,), {"__module__": "telltale_far"})("boom")
+
+
+@add
+def a_great_exception_that_names_a_module(_client):
+    raise type("Boom", (Exception,), {"__module__": "telltale_great"})(GREAT)
 
 
 @add

@@ -94,6 +94,12 @@ class Desk:
         shutil.copyfile(source, target)
         return target
 
+    def put_client(self):
+        """Copies ``client.py`` and its tasks to the desk."""
+        self.put(SCRIPTS / "client.py")
+        tasks = "client_tasks"
+        shutil.copytree(SCRIPTS / tasks, self.work / tasks, dirs_exist_ok=True)
+
     def start(self, python, script, *args, env=None):
         """Starts a script that lies on the desk."""
         command = [python, self.work / script, *args]
@@ -103,7 +109,7 @@ class Desk:
 
     def client(self, task, key=CLIENT, env=None, **arguments):
         """Starts a task of ``client.py`` with the installed package."""
-        self.put(SCRIPTS / "client.py")
+        self.put_client()
         python = self.package.python(key)
         return self.start(python, "client.py", task, json.dumps(arguments), env=env)
 

@@ -1,7 +1,6 @@
 """Which Houdini is meant by what scripts pass, and which calls the time is copied for."""
 
 import contextlib
-import json
 import socket
 
 import pytest

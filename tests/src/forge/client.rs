@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use rpyc::brine::{Limits, Plain};
 use rpyc::{Body, Boxed, Family, Request};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientSessionMemoryCache, Resumption};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    AlertDescription, ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme,
-};
+use rustls::{AlertDescription, ClientConfig, HandshakeKind};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -25,6 +22,7 @@ use wire::hello::{Accepted, Hello, Verdict, Wanted};
 use wire::message::{self, Message, ReadError};
 use wire::tls::ALPN_SESSION;
 
+use super::anyone::Anyone;
 use super::certificate::Credentials;
 use crate::programs::DEADLINE;
 
@@ -91,7 +89,7 @@ impl Client {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("TLS 1.3")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyServer));
+            .with_custom_certificate_verifier(Arc::new(Anyone));
         let mut config = match credentials {
             Some(own) => builder
                 .with_client_auth_cert(own.chain.clone(), own.private_key())
@@ -129,6 +127,12 @@ impl Client {
     pub fn resuming(mut self) -> Self {
         let store = Arc::new(ClientSessionMemoryCache::new(64));
         Arc::make_mut(&mut self.config).resumption = Resumption::store(store);
+        self
+    }
+
+    /// Speaks before the handshake is done, where a ticket allows it.
+    pub fn with_early_data(mut self) -> Self {
+        Arc::make_mut(&mut self.config).enable_early_data = true;
         self
     }
 
@@ -214,7 +218,24 @@ impl Client {
     /// # Errors
     /// What came instead.
     pub async fn handshake(&self) -> Result<(TlsStream<TcpStream>, SocketAddr), Attempt> {
-        let (tcp, local) = connect(self.guard, self.from).await;
+        match reach(self.guard, self.from).await {
+            (Ok(tcp), local) => self.handshake_over((tcp, local)).await,
+            (Err(error), local) => Err(Attempt {
+                local,
+                came: failure(&error),
+                handshake: None,
+            }),
+        }
+    }
+
+    /// As [`handshake`](Self::handshake), over a connection that [`connect`] has made.
+    ///
+    /// # Errors
+    /// What came instead.
+    pub async fn handshake_over(
+        &self,
+        (tcp, local): (TcpStream, SocketAddr),
+    ) -> Result<(TlsStream<TcpStream>, SocketAddr), Attempt> {
         let name = ServerName::try_from("guard.invalid").expect("a name");
         let connector = TlsConnector::from(self.config.clone());
         match timeout(DEADLINE, connector.connect(name, tcp)).await {
@@ -267,7 +288,16 @@ pub async fn try_plain(guard: SocketAddr, bytes: &[u8]) -> Attempt {
 }
 
 /// A TCP connection to the guard, and the client's end of it.
+///
+/// # Panics
+/// When the guard does not take it.
 pub async fn connect(guard: SocketAddr, from: Option<IpAddr>) -> (TcpStream, SocketAddr) {
+    let (tcp, local) = reach(guard, from).await;
+    (tcp.expect("the guard takes connections"), local)
+}
+
+/// As [`connect`], where there may be no guard.
+async fn reach(guard: SocketAddr, from: Option<IpAddr>) -> (io::Result<TcpStream>, SocketAddr) {
     let (socket, loopback) = match guard {
         SocketAddr::V4(_) => (TcpSocket::new_v4(), IpAddr::from(Ipv4Addr::LOCALHOST)),
         SocketAddr::V6(_) => (TcpSocket::new_v6(), IpAddr::from(Ipv6Addr::LOCALHOST)),
@@ -275,12 +305,9 @@ pub async fn connect(guard: SocketAddr, from: Option<IpAddr>) -> (TcpStream, Soc
     let socket = socket.expect("a socket");
     let own = SocketAddr::new(from.unwrap_or(loopback), 0);
     socket.bind(own).expect("a loopback address");
-    let tcp = timeout(DEADLINE, socket.connect(guard))
-        .await
-        .expect("the guard takes connections")
-        .expect("the guard takes connections");
-    let local = tcp.local_addr().expect("an address");
-    (tcp, local)
+    let local = socket.local_addr().expect("an address");
+    let connected = timeout(DEADLINE, socket.connect(guard)).await;
+    (connected.unwrap_or_else(|late| Err(late.into())), local)
 }
 
 /// The answer on a stream that has said its hello.
@@ -399,46 +426,5 @@ impl Session {
         let start = tokio::time::Instant::now();
         let traffic = async { while self.ping().await.is_ok() {} };
         timeout(limit, traffic).await.ok().map(|()| start.elapsed())
-    }
-}
-
-/// Takes any server for the right one: what is tested is what the server takes.
-#[derive(Debug)]
-struct AnyServer;
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        wire::tls::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }

@@ -6,14 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection, SignatureScheme,
-    StreamOwned,
-};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::anyone::Anyone;
 use super::certificate::Credentials;
 
 /// A wire between an agent and what it takes for its guard. Its far end can be moved.
@@ -90,7 +85,7 @@ impl Impostor {
         let mut config = ServerConfig::builder_with_provider(wire::tls::provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("TLS 1.3")
-            .with_client_cert_verifier(Arc::new(AnyClient))
+            .with_client_cert_verifier(Arc::new(Anyone))
             .with_single_cert(credentials.chain.clone(), credentials.private_key())
             .expect("a certificate and its key");
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
@@ -192,50 +187,3 @@ pub const SERVER_HELLO_1_2: &[u8] = &{
     bytes[46] = 0;
     bytes
 };
-
-/// Takes any client's certificate, so that the client goes on talking.
-#[derive(Debug)]
-struct AnyClient;
-
-impl ClientCertVerifier for AnyClient {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn verify_client_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        wire::tls::provider()
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}

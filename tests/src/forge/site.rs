@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use wire::invite::Invite;
 use wire::{Code, Refusal};
@@ -34,21 +35,26 @@ impl Site {
     /// A guard with a configuration file of this content, which looks at its sessions as it
     /// comes.
     pub fn configured(toml: &str) -> Self {
+        Self::before(Upstream::echo(), toml)
+    }
+
+    /// As [`Site::configured`], before an upstream of one's own.
+    pub fn before(upstream: Upstream, toml: &str) -> Self {
         let trial = Trial::new().expect("a folder");
         let path = trial.folder().join("guard.toml");
         std::fs::write(&path, toml).expect("a configuration file");
         let path = path.to_str().expect("a path in UTF-8").to_owned();
-        Self::launch(trial, vec!["--config".into(), path])
+        Self::launch(trial, upstream, vec!["--config".into(), path])
     }
 
     /// A guard with further arguments.
     pub fn with_args(extra: &[&str]) -> Self {
         let trial = Trial::opaque().expect("a folder");
-        Self::launch(trial, extra.iter().map(|arg| (*arg).to_owned()).collect())
+        let extra = extra.iter().map(|arg| (*arg).to_owned()).collect();
+        Self::launch(trial, Upstream::echo(), extra)
     }
 
-    fn launch(trial: Trial, extra: Vec<String>) -> Self {
-        let upstream = Upstream::echo();
+    fn launch(trial: Trial, upstream: Upstream, extra: Vec<String>) -> Self {
         let args: Vec<&str> = extra.iter().map(String::as_str).collect();
         let guard = trial
             .start_guard(&upstream.address().to_string(), &args)
@@ -73,6 +79,16 @@ impl Site {
     /// When it was stopped.
     pub fn guard(&mut self) -> &mut Guard {
         self.guard.as_mut().expect("the guard runs")
+    }
+
+    /// Has the guard read its files anew, and waits until it has said so with these words.
+    pub fn reload(&mut self, said: &str) {
+        let process = &self.guard().process;
+        let lines = process.lines(Stream::Err).len();
+        process.signal(Signal::HUP);
+        process
+            .wait_for_line_after(Stream::Err, lines, said)
+            .unwrap_or_else(|e| panic!("{e}"));
     }
 
     /// Everything that the guard has logged.

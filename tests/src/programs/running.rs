@@ -1,6 +1,7 @@
 //! A program that runs, with everything it prints.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -84,11 +85,7 @@ pub fn run(command: &mut Command) -> Result<Finished> {
 /// # Errors
 /// As [`run`].
 pub fn run_with_input(command: &mut Command, input: &str) -> Result<Finished> {
-    let mut running = Running::start_with(command, Stdio::piped())?;
-    if let Some(mut stdin) = running.child.stdin.take() {
-        // A program that ends without reading closes the pipe. That is its right.
-        let _ = stdin.write_all(input.as_bytes());
-    }
+    let mut running = Running::start_with_input(command, input)?;
     let status = running.wait()?;
     Ok(Finished {
         title: running.title.clone(),
@@ -105,6 +102,19 @@ impl Running {
     /// When it cannot be started.
     pub fn start(command: &mut Command) -> Result<Self> {
         Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts a program, with a short text on its standard input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with_input(command: &mut Command, input: &str) -> Result<Self> {
+        let mut running = Self::start_with(command, Stdio::piped())?;
+        if let Some(mut stdin) = running.child.stdin.take() {
+            // A program that ends without reading closes the pipe. That is its right.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        Ok(running)
     }
 
     fn start_with(command: &mut Command, stdin: Stdio) -> Result<Self> {
@@ -245,6 +255,18 @@ impl Running {
         let path = format!("/proc/{}/fd", self.pid());
         let entries = std::fs::read_dir(&path).map_err(|e| Failure::io(&path, &e))?;
         Ok(entries.count())
+    }
+
+    /// How many of its file descriptors are sockets. Linux only.
+    ///
+    /// # Errors
+    /// As [`Self::open_descriptors`].
+    pub fn open_sockets(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.pid());
+        let entries = std::fs::read_dir(&path).map_err(|e| Failure::io(&path, &e))?;
+        let links = entries.flatten().map(|entry| entry.path().read_link());
+        let is_socket = |to: &PathBuf| to.to_string_lossy().starts_with("socket:");
+        Ok(links.flatten().filter(is_socket).count())
     }
 
     /// Waits until no more than `limit` file descriptors are open. Linux only.

@@ -63,8 +63,8 @@ impl Trial {
         })
     }
 
-    /// An empty trial whose guards let the bytes of their sessions go by without looking at
-    /// them: for tests with an upstream that counts and echoes, and speaks no rpyc.
+    /// An empty trial whose guards and agents let the bytes of their sessions go by without
+    /// looking at them: for tests with an upstream that counts and echoes, and speaks no rpyc.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -230,7 +230,11 @@ impl Trial {
     /// When `hrpyc-agent join` fails.
     pub fn join(&self, who: &str, code: &str) -> Result<()> {
         let mut command = self.agent_command(who)?;
-        run_with_input(command.args(["join", "-"]), code)?.success()?;
+        command.args(["join", "-"]);
+        if self.policy.is_some() {
+            command.args(["--reverse-calls", "open"]);
+        }
+        run_with_input(&mut command, code)?.success()?;
         Ok(())
     }
 

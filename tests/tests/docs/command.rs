@@ -55,6 +55,11 @@ const OTHERS: &[(&str, &[&str], &str)] = &[
         &["docker", "compose", "-f", "container/compose.yaml", "up"],
         NO_ENGINE,
     ),
+    (
+        DEPENDENCIES,
+        &["cargo", "deny", "--workspace", "check"],
+        "tests/python/test_supply_chain.py",
+    ),
     (DEPLOY, &["useradd", "--system"], OF_THE_SYSTEM),
     (DEPLOY, &["install"], OF_THE_SYSTEM),
     (DEPLOY, &["cp", "-r", "houdini"], OF_THE_SYSTEM),
@@ -66,6 +71,7 @@ const OPTIONS_OF_OTHERS: &[(&str, &str)] = &[(DEPLOY, "--volumes")];
 
 const FIRST: &str = "docs/first-five-minutes.md";
 const PYTHON: &str = "docs/python.md";
+const DEPENDENCIES: &str = "docs/dependencies.md";
 const DEPLOY: &str = "deploy/README.md";
 const RULES: &str = "deploy/nftables/hrpyc-guard.nft";
 const INSTALLED_RULES: &str = "/etc/nftables.d/hrpyc-guard.nft";
@@ -164,11 +170,11 @@ fn check_one(page: &str, words: &[&str]) -> Result<(), String> {
             }
         }
         ["cargo", "build", rest @ ..] if rest.iter().all(|word| *word == "--release") => Ok(()),
-        ["cargo", alias, rest @ ..] if !alias.starts_with('-') => {
+        ["cargo", alias, rest @ ..] if !alias.starts_with('-') && *alias != "deny" => {
             let known = read(".cargo/config.toml")
                 .lines()
                 .any(|line| line.starts_with(&format!("{alias} = ")));
-            let steps = ["format", "lint", "rust", "python"];
+            let steps = ["format", "lint", "dependencies", "rust", "python"];
             let fits = rest
                 .iter()
                 .all(|word| *alias == "verify" && steps.contains(word));

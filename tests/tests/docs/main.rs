@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod command;
+mod dependencies;
 mod page;
 mod settings;
 mod shell;
+mod tls;
+mod unsafe_code;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};

@@ -114,6 +114,13 @@ impl Bench {
         self.wire.lead_to(self.site.address());
         assert_eq!(self.echoed(), GETROOT);
     }
+
+    /// As [`assert_turned_away`](Self::assert_turned_away), before the agent has said a word.
+    fn assert_told_nothing(&self, impostor: &Impostor, words: &[&str]) {
+        self.assert_turned_away(impostor.address(), words);
+        let heard = impostor.heard();
+        assert!(heard.is_empty(), "it was told {heard:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,12 +132,7 @@ async fn a_guard_of_another_authority_is_refused() {
     form.usages = vec![ServerAuth];
     let forged = Authority::impostor_of(&state).issue(&form);
     let impostor = Impostor::tls(&forged, &[ALPN_SESSION], b"");
-    bench.assert_turned_away(impostor.address(), &["authority"]);
-    assert_eq!(
-        impostor.heard(),
-        Vec::<Vec<u8>>::new(),
-        "it was told something"
-    );
+    bench.assert_told_nothing(&impostor, &["authority"]);
 }
 
 /// The honest guard's name.
@@ -147,12 +149,7 @@ async fn another_guard_of_the_same_authority_is_refused() {
     form.usages = vec![ServerAuth];
     let other = Authority::read(&bench.site.trial.state_dir()).issue(&form);
     let impostor = Impostor::tls(&other, &[ALPN_SESSION], b"");
-    bench.assert_turned_away(impostor.address(), &["ws13"]);
-    assert_eq!(
-        impostor.heard(),
-        Vec::<Vec<u8>>::new(),
-        "it was told something"
-    );
+    bench.assert_told_nothing(&impostor, &["ws13"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,12 +157,7 @@ async fn an_artist_who_poses_as_the_guard_is_refused() {
     let bench = Bench::start().await;
     let bob = bench.site.member("bob").await;
     let impostor = Impostor::tls(&bob.credentials, &[ALPN_SESSION], b"");
-    bench.assert_turned_away(impostor.address(), &["guard"]);
-    assert_eq!(
-        impostor.heard(),
-        Vec::<Vec<u8>>::new(),
-        "it was told something"
-    );
+    bench.assert_told_nothing(&impostor, &["guard"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,12 +166,7 @@ async fn a_guard_with_the_right_name_in_a_clients_certificate_is_refused() {
     let form = Form::client(&stolen_name(&bench));
     let forged = Authority::read(&bench.site.trial.state_dir()).issue(&form);
     let impostor = Impostor::tls(&forged, &[ALPN_SESSION], b"");
-    bench.assert_turned_away(impostor.address(), &["guard"]);
-    assert_eq!(
-        impostor.heard(),
-        Vec::<Vec<u8>>::new(),
-        "it was told something"
-    );
+    bench.assert_told_nothing(&impostor, &["guard"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,12 +174,7 @@ async fn a_guard_that_does_not_name_the_protocol_gets_no_token() {
     let bench = Bench::start().await;
     let stolen = stolen_from(&bench.site.trial.state_dir());
     let impostor = Impostor::tls(&stolen, &[], b"");
-    bench.assert_turned_away(impostor.address(), &["protocol", "version"]);
-    assert_eq!(
-        impostor.heard(),
-        Vec::<Vec<u8>>::new(),
-        "it was told something"
-    );
+    bench.assert_told_nothing(&impostor, &["protocol", "version"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use e2e::forge::certificate::{Authority, Form, dns, fresh_key, uri};
-use e2e::forge::client::{Attempt, Came, Client, hello};
+use e2e::forge::client::{Attempt, Came, Client, connect, hello};
 use e2e::forge::enrol::{
     Member, enrolling, join, redeem, redeem_bytes, renew, request, request_for,
 };
@@ -154,10 +154,10 @@ async fn a_guard_killed_in_mid_redemption_gives_at_most_one_certificate() {
         let key = fresh_key();
         let csr = request(&key);
         let (guard, words) = (site.address(), redeem_bytes(&invite, &csr));
+        let connection = connect(guard, None).await;
         let asking = tokio::spawn(async move {
-            let Ok((mut stream, _)) = enrolling(guard).handshake().await else {
-                return None;
-            };
+            let handshake = enrolling(guard).handshake_over(connection).await;
+            let (mut stream, _) = handshake.ok()?;
             tokio::io::AsyncWriteExt::write_all(&mut stream, &words)
                 .await
                 .ok()?;

@@ -319,6 +319,23 @@ async fn a_second_guard_that_starts_without_its_authority_lets_nobody_in_until_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_guard_complains_only_of_an_authority_that_is_not_there() {
+    let mut site = Site::start();
+    let mut second = Second::join(&site).await;
+    let says = |second: &Second, sentence| {
+        let said = second.guard.process.wait_for_line(Stream::Err, sentence);
+        said.unwrap_or_else(|e| panic!("{e}"));
+    };
+    says(&second, "who has access is known");
+    let log = second.guard.process.text(Stream::Err);
+    assert!(!log.contains("ERROR") && !log.contains("cannot"), "{log}");
+    site.stop();
+    second.restart(&site);
+    says(&second, "cannot be followed");
+    says(&second, "the trust store cannot be read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_new_gets_in_at_a_revoked_guard() {
     let site = Site::start();
     let alice = site.member("alice").await;

@@ -5,9 +5,8 @@ use e2e::forge::enrol::{Member, join};
 use e2e::forge::site::Site;
 use e2e::forge::store;
 use e2e::forge::upstream::Upstream;
-use e2e::programs::{Stream, Trial, free_address, poll, run};
+use e2e::programs::{Trial, free_address, poll, run};
 use jiff::{Timestamp, ToSpan as _};
-use rustix::process::Signal;
 use wire::Code;
 use wire::hello::Wanted;
 
@@ -222,7 +221,7 @@ async fn a_reload_of_the_policy_ends_only_whose_role_is_gone() {
 
     write("[role.farm]\nextends = 'full'\n");
     std::fs::write(&config, "policy = 'policy.toml'\n").unwrap();
-    reload(&mut site, "the policy was read anew");
+    site.reload("the policy was read anew");
     let mut of_alice = site.open(&alice).await;
     let mut of_bob = site.open(&bob).await;
     assert_eq!(of_bob.accepted.role, "farm");
@@ -234,23 +233,23 @@ async fn a_reload_of_the_policy_ends_only_whose_role_is_gone() {
         "[role.farm]\ninspekt = 1\n",
     ] {
         write(broken);
-        reload(&mut site, "THE NEW POLICY IS NOT USED");
+        site.reload("THE NEW POLICY IS NOT USED");
         of_bob.ping().await.unwrap();
         site.open(&bob).await;
     }
     std::fs::remove_file(&policy).unwrap();
-    reload(&mut site, "THE NEW POLICY IS NOT USED");
+    site.reload("THE NEW POLICY IS NOT USED");
     of_bob.ping().await.unwrap();
 
     // A change elsewhere drops nobody.
     write("[role.farm]\nextends = 'full'\ncontact = 'it'\n[role.new]\nextends = 'read-only'\n");
-    reload(&mut site, "the policy was read anew");
+    site.reload("the policy was read anew");
     of_bob.ping().await.unwrap();
 
     // Who streams unjudged must not go on when the role is to be judged, and not when it is gone.
     let id = of_bob.accepted.session.clone();
     write("[role.farm]\nextends = 'read-only'\n");
-    reload(&mut site, "the policy was read anew");
+    site.reload("the policy was read anew");
     let cut = poll("the end of the session", || {
         let mut closed = site.events("closed").into_iter();
         closed.find(|record| record["session"] == id.as_str())
@@ -262,17 +261,43 @@ async fn a_reload_of_the_policy_ends_only_whose_role_is_gone() {
     let judged = client.open(&hello(&bob.token)).await.unwrap();
     assert_eq!(judged.accepted.role, "farm");
     write("");
-    reload(&mut site, "the policy was read anew");
+    site.reload("the policy was read anew");
     let client = site.client(&bob.credentials);
     assert_refused(&site, &bob, &client, Code::RoleUnknown).await;
     of_alice.ping().await.unwrap();
 }
 
-fn reload(site: &mut Site, said: &str) {
-    let lines = site.guard().process.lines(Stream::Err).len();
-    site.guard().process.signal(Signal::HUP);
-    site.guard()
-        .process
-        .wait_for_line_after(Stream::Err, lines, said)
-        .unwrap_or_else(|e| panic!("{e}"));
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_in_which_houdini_was_not_held_back_ends_when_it_is_to_be() {
+    let mut site = Site::configured("");
+    let policy = site.trial.folder().join("policy.toml");
+    let config = site.trial.folder().join("guard.toml");
+    std::fs::write(&config, "policy = 'policy.toml'\n").unwrap();
+    let write = |how: &str| {
+        let text = format!("[role.farm]\nextends = 'full'\nreverse_calls = '{how}'\n");
+        std::fs::write(&policy, text).unwrap();
+    };
+    write("open");
+    site.reload("the policy was read anew");
+    let alice = site.member("alice").await;
+    let bob = site.member("bob").await;
+    site.certs(&["grant", "bob", "--role", "farm"]);
+    let mut of_alice = site.open(&alice).await;
+    let of_bob = site.open(&bob).await;
+    assert_eq!(of_bob.accepted.role, "farm");
+    let id = of_bob.accepted.session.clone();
+    write("guarded");
+    site.reload("the policy was read anew");
+    let cut = poll("the end of the session", || {
+        let mut closed = site.events("closed").into_iter();
+        closed.find(|record| record["session"] == id.as_str())
+    })
+    .unwrap();
+    assert_eq!(cut["reason"], Code::SessionChanged.as_str(), "{cut}");
+    // A session that began guarded goes on so.
+    let mut held = site.open(&bob).await;
+    write("open");
+    site.reload("the policy was read anew");
+    held.ping().await.unwrap();
+    of_alice.ping().await.unwrap();
 }

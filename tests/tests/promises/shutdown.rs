@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use e2e::forge::client::{Attempt, Came, hello};
 use e2e::forge::enrol::Member;
 use e2e::forge::site::Site;
-use e2e::programs::{Stream, Trial, poll};
+use e2e::programs::{Trial, poll};
 use rustix::process::Signal;
 use wire::Code;
 use wire::invite::Invite;
@@ -174,12 +174,7 @@ async fn a_reload_of_a_broken_configuration_keeps_the_old_one_and_says_why() {
         ),
     ] {
         std::fs::write(&path, broken).unwrap();
-        let lines = site.guard().process.lines(Stream::Err).len();
-        site.guard().process.signal(Signal::HUP);
-        site.guard()
-            .process
-            .wait_for_line_after(Stream::Err, lines, said)
-            .unwrap_or_else(|e| panic!("{e}"));
+        site.reload(said);
         let before = site.upstream.accepted();
         let client = site.client(&alice.credentials);
         let attempt = client.try_hello(&hello(&alice.token)).await;

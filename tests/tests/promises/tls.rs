@@ -3,7 +3,7 @@
 use e2e::forge::certificate::{Authority, Form};
 use e2e::forge::client::{Came, Client, connect, hello, try_plain};
 use e2e::forge::site::Site;
-use rustls::AlertDescription as Alert;
+use rustls::{AlertDescription as Alert, CipherSuite, HandshakeKind, NamedGroup};
 use wire::Code;
 
 /// `GETROOT` of rpyc 4.1.0 to 5.3.1: what every classic client says first.
@@ -244,4 +244,32 @@ fn client_hello_1_2() -> Vec<u8> {
     record.extend((message.len() as u16).to_be_bytes());
     record.extend(message);
     record
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_clients_agree_on_keys_in_a_way_that_is_ready_for_quantum_computers() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    let client = site.client(&alice.credentials);
+    let (stream, _) = client.handshake().await.unwrap();
+    let connection = stream.get_ref().1;
+    let group = connection.negotiated_key_exchange_group().unwrap();
+    assert_eq!(group.name(), NamedGroup::X25519MLKEM768);
+    let suite = connection.negotiated_cipher_suite().unwrap();
+    assert_eq!(suite.suite(), CipherSuite::TLS13_AES_128_GCM_SHA256);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sends_anything_before_the_handshake_is_done() {
+    let site = Site::start();
+    let alice = site.member("alice").await;
+    // With a ticket in hand, a client could send what an onlooker can send once more.
+    let client = site.client(&alice.credentials).resuming().with_early_data();
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let session = client.open(&hello(&alice.token)).await;
+        let mut session = session.unwrap_or_else(|e| panic!("{e:?}"));
+        session.ping().await.unwrap();
+        assert_eq!(session.handshake, kind);
+        assert!(!session.stream.get_ref().1.is_early_data_accepted());
+    }
 }

@@ -1,18 +1,19 @@
 """From arguments to an rpyc connection: what needs rpyc and the native part."""
 
 import os
+import re
 import sys
 import time
 from typing import Any, Optional, Union
 
 import rpyc
 from rpyc.core.async_ import AsyncResultTimeout
-from rpyc.core.protocol import DEFAULT_CONFIG
+from rpyc.core.protocol import DEFAULT_CONFIG, Connection
 from rpyc.core.service import ClassicService
 from rpyc.utils.factory import connect_stream
 
 from ._version import __version__
-from .errors import GuardError, SessionDenied, Unavailable
+from .errors import GuardError, SessionDenied, SessionLost, Unavailable
 
 try:
     from . import _native
@@ -26,6 +27,26 @@ except ImportError as _error:
 #: What the maker's function takes for this machine. There is no Houdini without a guard
 #: here: the only profile is meant.
 _HERE = ("127.0.0.1", "localhost", "::1")
+
+#: The traceback of what a guard answers in Houdini's place.
+_FROM_GUARD = "(hrpyc-guard sent this message; it comes from no Python code)"
+
+
+class _Connection(Connection):  # type: ignore[misc]
+    """Raises what a guard says when it ends a session as the package's own exception."""
+
+    def _unbox_exc(self, raw: Any) -> Any:
+        error = super()._unbox_exc(raw)
+        if isinstance(error, EOFError) and raw[3] == _FROM_GUARD:
+            return _lost(str(error.args[0]))
+        return error
+
+
+class _Service(ClassicService):  # type: ignore[misc]
+    """What rpyc's own function for connecting uses, over such a connection."""
+
+    __slots__ = ()
+    _protocol = _Connection
 
 
 def link(
@@ -84,7 +105,7 @@ def _greet(stream: TunnelStream, limit: float) -> Any:
     """
     config = {"sync_request_timeout": max(limit, 0.1)}
     try:
-        connection = connect_stream(stream, service=ClassicService, config=config)
+        connection = connect_stream(stream, service=_Service, config=config)
     except SessionDenied:
         raise
     except AsyncResultTimeout:
@@ -94,6 +115,9 @@ def _greet(stream: TunnelStream, limit: float) -> Any:
             "a Houdini that cooks does not answer: try again when it is done",
         ) from None
     except GuardError as error:
+        stream.close()
+        if error.code is not None:
+            raise Unavailable(error.sentence, error.hint, error.code) from None
         raise Unavailable(
             "%s, at our first word: perhaps its rpyc and our rpyc %s do not understand each other"
             % (error.sentence, our_rpyc()),
@@ -108,6 +132,13 @@ def _greet(stream: TunnelStream, limit: float) -> Any:
         ) from error
     connection._config["sync_request_timeout"] = DEFAULT_CONFIG["sync_request_timeout"]
     return connection
+
+
+def _lost(text: str) -> SessionLost:
+    """The exception for ``SENTENCE (code)`` and, on a line of its own, ``hint: ...``."""
+    sentence, _, hint = text.partition("\nhint: ")
+    code = re.search(r" \(([a-z-]+)\)$", sentence)
+    return SessionLost(sentence, hint or None, code and code.group(1))
 
 
 def _other_rpyc() -> str:

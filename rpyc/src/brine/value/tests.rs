@@ -166,6 +166,12 @@ fn depth_and_number_of_items_are_bounded() {
     let set = |count: i64| Value::Frozenset((0..count).map(int).collect()).to_bytes();
     assert!(read(&set(1 << 16)).is_ok());
     assert_eq!(read(&set((1 << 16) + 1)), Err(Refused::TooMany));
+    // Nor does a tuple in a set hide any: each of these numbers has 309 digits.
+    let huge = vec![Value::Float(1e308); 1 << 16];
+    let tuple = Value::Tuple(huge);
+    assert!(read(&tuple.to_bytes()).is_ok());
+    let hidden = Value::Frozenset(vec![tuple]).to_bytes();
+    assert_eq!(read(&hidden), Err(Refused::TooMany));
 }
 
 /// Any value that rpyc can write, as the bytes that it writes.

@@ -65,26 +65,22 @@ fn nobody_drops_more_than_was_sent() {
 }
 
 #[test]
-fn a_new_object_under_an_old_id_has_a_new_origin_and_no_marks() {
+fn a_new_object_under_an_old_id_has_a_new_origin() {
     let mut objects = Objects::new(10);
     let slot = arrive(&mut objects, 1, "old");
-    objects.mark(slot, 1);
     objects.begin_drop(slot, 1).unwrap();
     objects.end_drop(slot, 1, true);
-    let slot = arrive(&mut objects, 1, "new");
+    arrive(&mut objects, 1, "new");
     assert_eq!(text(&objects, 1), Some("new"));
-    assert_eq!(objects.get(slot).unwrap().marks, 0);
 }
 
 #[test]
-fn what_may_be_the_old_object_has_the_new_origin_and_the_old_marks() {
+fn what_may_be_the_old_object_has_the_new_origin() {
     let mut objects = Objects::new(10);
     let slot = arrive(&mut objects, 1, "old");
-    objects.mark(slot, 1);
     objects.begin_drop(slot, 1).unwrap();
     arrive(&mut objects, 1, "new");
     assert_eq!(text(&objects, 1), Some("new"));
-    assert_eq!(objects.get(slot).unwrap().marks, 1);
     objects.end_drop(slot, 1, true);
     assert_eq!(text(&objects, 1), Some("new"));
 }
@@ -93,14 +89,12 @@ fn what_may_be_the_old_object_has_the_new_origin_and_the_old_marks() {
 fn an_object_that_is_named_is_kept_but_not_found() {
     let mut objects = Objects::new(10);
     let slot = arrive(&mut objects, 1, "old");
-    objects.mark(slot, 1);
     objects.name(slot);
     objects.begin_drop(slot, 1).unwrap();
     objects.end_drop(slot, 1, true);
     assert_eq!((text(&objects, 1), objects.len()), (None, 1));
     // Nothing is left of the old one but its slot.
     arrive(&mut objects, 1, "new");
-    assert_eq!(objects.get(slot).unwrap().marks, 0);
     objects.unname(slot);
     assert_eq!(text(&objects, 1), Some("new"));
 }
@@ -125,15 +119,63 @@ fn the_name_is_a_part_of_the_id() {
 }
 
 #[test]
+fn two_ids_do_not_go_by_any_number_of_names() {
+    let mut objects = Objects::new(1000);
+    let mut named = |number| {
+        let name = format!("a.A{number}");
+        objects.arrive(&id(&name, 1), || Arc::from(&*name), || origin(&name))
+    };
+    let first = named(0).unwrap();
+    for number in 1..NAMES_MAX {
+        named(number).unwrap();
+    }
+    // A search would go through all of them.
+    assert_eq!(named(NAMES_MAX), Err(Full::Names));
+    // Those that are known may come again, and one that goes makes room.
+    assert_eq!(named(0).unwrap(), first);
+    objects.begin_drop(first, 2).unwrap();
+    objects.end_drop(first, 2, true);
+    let name = "a.another";
+    let arrived = objects.arrive(&id(name, 1), || Arc::from(name), || origin(name));
+    assert!(arrived.is_ok());
+}
+
+#[test]
 fn the_table_has_an_end_and_its_room_is_used_again() {
     let mut objects = Objects::new(2);
     let slot = arrive(&mut objects, 1, "one");
     arrive(&mut objects, 2, "two");
     let third = id("hou.Parm", 3);
     let arrived = objects.arrive(&third, || Arc::from("hou.Parm"), || origin("three"));
-    assert!(arrived.is_err());
+    assert_eq!(arrived.unwrap_err(), Full::Objects);
     assert_eq!(arrive(&mut objects, 2, "two"), 1);
     objects.begin_drop(slot, 1).unwrap();
     objects.end_drop(slot, 1, true);
     assert_eq!(arrive(&mut objects, 3, "three"), slot);
+}
+
+#[test]
+fn room_is_given_back_after_a_rush() {
+    let mut objects = Objects::new(100_000);
+    for object_id in 0..50_000 {
+        arrive(&mut objects, object_id, "point");
+    }
+    for object_id in 3..50_000 {
+        let slot = objects.find(&id("hou.Parm", object_id)).unwrap();
+        objects.begin_drop(slot, 1).unwrap();
+        objects.end_drop(slot, 1, true);
+    }
+    let room = [
+        objects.slots.capacity(),
+        objects.free.capacity(),
+        objects.by_id.capacity(),
+    ];
+    assert!(room.iter().all(|room| *room <= ROOM_KEPT), "{room:?}");
+    // What is left is still found, and places are used again.
+    assert!((0..3).all(|object_id| text(&objects, object_id).is_some()));
+    let slots: Vec<Slot> = (100..110)
+        .map(|object_id| arrive(&mut objects, object_id, "again"))
+        .collect();
+    assert_eq!(objects.len(), 13);
+    assert!(slots.iter().all(|slot| *slot < 20), "{slots:?}");
 }

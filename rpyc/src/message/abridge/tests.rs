@@ -80,7 +80,7 @@ fn said(payload: &[u8]) -> (String, Vec<u64>) {
     let mut objects = Vec::new();
     message.references(|_, id| objects.push(id.object_id));
     let mut conversation = Conversation::new(Room::WIDE);
-    let Ok(Step::Asked(asked)) = conversation.see(Side::Client, &message, 1, 1) else {
+    let Ok(Step::Asked(asked)) = conversation.see(Side::Client, &message, 1) else {
         panic!("{message:?}")
     };
     (asked.expression().to_owned(), objects)

@@ -116,7 +116,7 @@ async fn what_is_too_long_is_cut_and_stays_json() {
     let audit = audit(folder.path(), config());
     let long = "\u{1f600}\"\\\n".repeat(10_000);
     let mut call = call(&long, &[long.as_str(); 40]);
-    call.class.clone_from(&long);
+    call.class = long.as_str().into();
     call.reference = Some(long.clone());
     let slot = calls(&audit).reserve().await.unwrap();
     slot.write(call, &Outcome::Exception(long), TOOK, 0);

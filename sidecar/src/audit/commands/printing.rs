@@ -12,12 +12,17 @@ use super::super::reader::verify::Verified;
 const PRINTED: usize = 20;
 
 pub(super) fn print_verified(log: &Verified, out: &mut impl Write) -> io::Result<()> {
-    let Some((checkpoint, time)) = log.checkpoint.zip(log.checkpoint_time) else {
+    if log.lines == 0 {
         return writeln!(out, "{}: nothing has been written yet", log.log);
+    }
+    let signed = log.checkpoint.zip(log.checkpoint_time);
+    let what = match signed {
+        Some(_) => "are what the guard wrote",
+        None => "follow each other, and nothing has signed them yet",
     };
     writeln!(
         out,
-        "{}: lines {} to {} in {} files are what the guard wrote",
+        "{}: lines {} to {} in {} files {what}",
         log.log, log.first, log.last, log.files
     )?;
     if log.first > 1 {
@@ -27,11 +32,25 @@ pub(super) fn print_verified(log: &Verified, out: &mut impl Write) -> io::Result
             log.first - 1
         )?;
     }
-    writeln!(out, "  signed       up to line {checkpoint}, at {time:.0}")?;
-    match log.unsigned {
-        0 => {}
-        1 => writeln!(out, "  not signed   1 line behind that")?,
-        lines => writeln!(out, "  not signed   {lines} lines behind that")?,
+    match signed {
+        None => writeln!(
+            out,
+            "  not yet      a guard signs a second after its first record: verify again then"
+        )?,
+        Some((checkpoint, time)) => {
+            writeln!(out, "  signed       up to line {checkpoint}, at {time:.0}")?;
+            match log.unsigned {
+                0 => {}
+                1 => writeln!(
+                    out,
+                    "  not yet      1 line since then, which the next checkpoint signs"
+                )?,
+                lines => writeln!(
+                    out,
+                    "  not yet      {lines} lines since then, which the next checkpoint signs"
+                )?,
+            }
+        }
     }
     if log.resumed > 0 {
         writeln!(

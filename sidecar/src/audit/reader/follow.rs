@@ -107,6 +107,10 @@ impl Place {
                     self.begun.clear();
                 }
                 Some(Ended::Limit) => self.begun.clear(),
+                // Bytes that never end in a line are no record.
+                Some(Ended::FileEnd) if self.begun.len() + line.len() > files::LONGEST_LINE => {
+                    self.begun.clear();
+                }
                 Some(Ended::FileEnd) => self.begun.append(&mut line),
             }
         }
@@ -114,6 +118,13 @@ impl Place {
 
     /// Goes on in the next file. Whether there is one.
     fn turn(&mut self, directory: &Path) -> Result<bool, ReadError> {
+        // Only then is each file looked into: there may be thousands.
+        let current = files::current(directory, self.log);
+        if let Some(reader) = &self.reader
+            && files::is_open_as(reader.get_ref(), &current)
+        {
+            return Ok(false);
+        }
         let files = all_files(directory, self.log)?;
         let next = files
             .into_iter()

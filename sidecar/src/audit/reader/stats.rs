@@ -94,8 +94,8 @@ impl Sum {
             _ => {}
         }
         self.exceptions += u64::from(call.exception.is_some());
-        self.bytes_up += call.bytes_up.unwrap_or(0);
-        self.bytes_down += call.bytes_down.unwrap_or(0);
+        add_to(&mut self.bytes_up, call.bytes_up);
+        add_to(&mut self.bytes_down, call.bytes_down);
         let forwarded = !matches!(call.outcome.as_deref(), Some("denied" | "unanswered"));
         if let Some(us) = call.us.filter(|_| forwarded) {
             self.durations.add(us);
@@ -138,10 +138,10 @@ impl Stats {
         match record.event.as_str() {
             "opened" => self.sessions += 1,
             "refused" => self.refused += 1,
-            "suppressed" if record.reason.is_none() => self.refused += record.count.unwrap_or(0),
+            "suppressed" if record.reason.is_none() => add_to(&mut self.refused, record.count),
             "checkpoint" => {
-                self.waited += record.waited.unwrap_or(0);
-                self.turned_away += record.turned_away.unwrap_or(0);
+                add_to(&mut self.waited, record.waited);
+                add_to(&mut self.turned_away, record.turned_away);
                 let longest = record.longest_wait_us.unwrap_or(0);
                 self.longest_wait_us = self.longest_wait_us.max(longest);
             }
@@ -172,6 +172,11 @@ impl Stats {
     }
 }
 
+/// What is in a record may be made up: a sum stays at the greatest number.
+fn add_to(sum: &mut u64, more: Option<u64>) {
+    *sum = sum.saturating_add(more.unwrap_or(0));
+}
+
 fn add(part: &mut BTreeMap<String, Sum>, key: &str, call: &Fields) {
     let is_known = part.contains_key(key) || part.len() < KEYS;
     let key = if is_known { key } else { OTHERS };
@@ -181,6 +186,27 @@ fn add(part: &mut BTreeMap<String, Sum>, key: &str, call: &Fields) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_somebody_made_up_do_not_end_it() {
+        let mut stats = Stats::default();
+        let most = u64::MAX;
+        for json in [
+            format!(r#"{{"event":"call","us":{most},"bytes_up":{most},"bytes_down":{most}"#),
+            format!(r#"{{"event":"suppressed","count":{most}"#),
+            format!(r#"{{"event":"checkpoint","waited":{most},"turned_away":{most}"#),
+        ] {
+            let json = format!(r#"{json},"time":"2026-11-23T10:00:00Z","seq":1}}"#);
+            for _ in 0..2 {
+                stats.add(&serde_json::from_str(&json).unwrap());
+            }
+        }
+        stats.finish();
+        let sums = [stats.all.bytes_up, stats.all.bytes_down, stats.refused];
+        assert_eq!(sums, [most; 3]);
+        assert_eq!([stats.waited, stats.turned_away], [most; 2]);
+        assert_eq!((stats.all.calls, stats.all.p99_us), (2, Some(most)));
+    }
 
     #[test]
     fn a_percentile_is_right_to_an_eighth() {

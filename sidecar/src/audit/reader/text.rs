@@ -64,7 +64,10 @@ fn details(fields: &Fields) -> Vec<String> {
         }
         "checkpoint" => {
             parts.extend(fields.why.clone());
-            parts.push(format!("signs line {} and all before it", fields.seq - 1));
+            parts.push(format!(
+                "signs line {} and all before it",
+                fields.seq.saturating_sub(1)
+            ));
         }
         "resumed" => parts.extend(fields.torn_bytes.map(|n| format!("behind {n} torn bytes"))),
         "pruned" => {
@@ -121,6 +124,16 @@ mod tests {
         assert_eq!(
             line(&entry.fields),
             r"2026-11-23T10:00:00.123Z call       \u{1b}[2J\u{202e}hou.x('\u{a}') ok 1.2ms [s]"
+        );
+    }
+
+    #[test]
+    fn a_record_that_somebody_made_up_is_shown_as_well() {
+        let json = r#"{"time":"2026-11-23T10:00:00Z","event":"checkpoint","seq":0,"why":"time"}"#;
+        let entry = Entry::read("calls", json.as_bytes()).unwrap();
+        assert_eq!(
+            line(&entry.fields),
+            "2026-11-23T10:00:00.000Z checkpoint time signs line 0 and all before it"
         );
     }
 }

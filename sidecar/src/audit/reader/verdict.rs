@@ -60,7 +60,7 @@ pub struct Verified {
     pub checkpoint: Option<u64>,
     /// When it was signed.
     pub checkpoint_time: Option<Timestamp>,
-    /// How many lines follow it that nothing signs.
+    /// How many lines follow it that nothing signs yet; all where there is none.
     pub unsigned: u64,
     /// How many times the guard went on after a torn line.
     pub resumed: u64,
@@ -95,7 +95,7 @@ impl Broken {
             }
             "pruned" => "compare with a head that is newer than the oldest file",
             "unsigned" => {
-                "a guard signs a second after it has started; try again if this one has just begun"
+                "a guard signs a second after its first record: one that was killed before that leaves such a log, and so does whoever makes one up"
             }
             "no-chain" => "if it is from before the audit was chained, move it elsewhere",
             "missing-file" | "missing-oldest-file" | "missing-newest-file" => {

@@ -1,23 +1,25 @@
 //! Whether the logs are what the guard wrote.
 
+mod line;
+mod link;
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use certs::AuditPublicKey;
 
-use super::super::chain::{Hash, Head, Link, to_hash};
-use super::super::checkpoint::Checkpoint;
-use super::super::files::{self, is_event};
+use self::line::Rest;
+use super::super::chain::Head;
+use super::super::files;
 pub use super::verdict::{Broken, Expected, Verified, all_met};
 use super::{Ended, ReadError, all_files, read_line};
 
 /// How long a file that is missing because it is being turned over is waited for.
 const TURNING: Duration = Duration::from_millis(200);
 
-/// Looks through one log.
+/// Looks through one log, which a guard may be writing meanwhile.
 ///
 /// # Errors
 /// [`ReadError`] when a file cannot be read.
@@ -29,7 +31,7 @@ pub fn verify(
 ) -> Result<Result<Verified, Broken>, ReadError> {
     loop {
         let before = all_files(directory, log)?;
-        let result = Verifier::new(log, keys, expected).run(directory, &before);
+        let result = verify_copy(directory, log, keys, expected);
         let is_moving = match &result {
             Ok(Err(broken)) => broken.reason.starts_with("missing"),
             Err(_) => true,
@@ -46,15 +48,18 @@ pub fn verify(
     }
 }
 
-/// Something behind the last whole line that is none.
-struct Rest {
-    line: u64,
-    /// What it would have to be, if nothing accounts for it.
-    why: (&'static str, String),
-    context: Context,
-    length: u64,
-    /// A line end came last; it is part of the rest only if more follows.
-    line_end: bool,
+/// Looks through one log as it lies there, a copy that nobody writes to.
+///
+/// # Errors
+/// [`ReadError`] when a file cannot be read.
+pub fn verify_copy(
+    directory: &Path,
+    log: &'static str,
+    keys: &[AuditPublicKey],
+    expected: &[Expected],
+) -> Result<Result<Verified, Broken>, ReadError> {
+    let files = all_files(directory, log)?;
+    Verifier::new(log, keys, expected).run(directory, &files)
 }
 
 struct Verifier<'a> {
@@ -62,6 +67,8 @@ struct Verifier<'a> {
     expected: &'a [Expected],
     done: Verified,
     head: Option<Head>,
+    /// The log begins just now, so that a guard may not have signed it yet.
+    is_new: bool,
     /// The highest number that the log says was removed.
     pruned: u64,
     rest: Option<Rest>,
@@ -81,6 +88,7 @@ impl<'a> Verifier<'a> {
                 ..Verified::default()
             },
             head: None,
+            is_new: false,
             pruned: 0,
             rest: None,
             file: PathBuf::new(),
@@ -161,221 +169,6 @@ impl<'a> Verifier<'a> {
         Ok(Ok(()))
     }
 
-    /// One line. Whether it is a link.
-    fn line(
-        &mut self,
-        line: &[u8],
-        ended: Ended,
-        links: u64,
-        reader: &mut BufReader<File>,
-    ) -> Result<bool, Broken> {
-        let link = Link::parse(line).filter(|_| ended != Ended::Limit);
-        let wrong = match &link {
-            Some(link) => self.follow(link, line, links, reader).err(),
-            None => Some((
-                "edited",
-                "it is not a whole record, and no record behind it accounts for that".to_owned(),
-            )),
-        };
-        let Some(why) = wrong else {
-            // What lies between two links must be what a record says was found there.
-            let rest = self.rest.take();
-            let is_resumed = is_event(line, "resumed");
-            match (rest, is_resumed) {
-                (None, false) => {}
-                (Some(rest), true) if accounts_for(line, &rest) => self.done.resumed += 1,
-                (Some(rest), _) => {
-                    self.line = rest.line;
-                    return Err(self.broken(rest.why.0, rest.why.1));
-                }
-                (None, true) => {
-                    return Err(self.broken(
-                        "torn-line",
-                        "it accounts for a torn line that is not there any more",
-                    ));
-                }
-            }
-            let link = link.unwrap_or_else(|| unreachable!("only a link follows"));
-            self.take(&link, line)?;
-            return Ok(true);
-        };
-        if link.is_some() {
-            // A torn line is never a whole link.
-            return Err(match self.rest.take() {
-                Some(rest) => {
-                    self.line = rest.line;
-                    self.broken(rest.why.0, rest.why.1)
-                }
-                None => self.broken(why.0, why.1),
-            });
-        }
-        let number = self.line;
-        let rest = self.rest.get_or_insert_with(|| Rest {
-            line: number,
-            why,
-            context: Context::new(&SHA256),
-            length: 0,
-            line_end: false,
-        });
-        if std::mem::replace(&mut rest.line_end, ended == Ended::LineEnd) {
-            rest.context.update(b"\n");
-            rest.length += 1;
-        }
-        rest.context.update(line);
-        rest.length += line.len() as u64;
-        Ok(false)
-    }
-
-    /// Whether a link follows what is before it, and if not, what that looks like.
-    fn follow(
-        &mut self,
-        link: &Link<'_>,
-        line: &[u8],
-        links: u64,
-        reader: &mut BufReader<File>,
-    ) -> Result<(), (&'static str, String)> {
-        let head = match self.head {
-            Some(head) => head,
-            None => {
-                let head = self.anchor(link, line)?;
-                *self.head.insert(head)
-            }
-        };
-        let wanted = head.seq + 1;
-        if link.seq == wanted {
-            return if link.follows(&head.hash) {
-                Ok(())
-            } else {
-                Err((
-                    "edited",
-                    format!(
-                        "line {wanted} of the log does not have the hash that it says, or does not follow the line before it: one of the two was changed"
-                    ),
-                ))
-            };
-        }
-        if link.seq == head.seq && link.hash == head.hash {
-            return Err((
-                "duplicate",
-                format!("line {} of the log is there twice", link.seq),
-            ));
-        }
-        if link.seq < wanted {
-            return Err((
-                "out-of-order",
-                format!(
-                    "line {} of the log stands behind line {}",
-                    link.seq, head.seq
-                ),
-            ));
-        }
-        let mut next = Vec::new();
-        let is_swapped = read_line(reader, &mut next).is_ok()
-            && Link::parse(&next).is_some_and(|next| next.seq == wanted);
-        if is_swapped {
-            return Err((
-                "out-of-order",
-                format!("line {} of the log stands before line {wanted}", link.seq),
-            ));
-        }
-        let missing = format!("lines {wanted} to {} of the log are missing", link.seq - 1);
-        if links == 0 {
-            let problem =
-                format!("{missing}: the file before this one is not there, or its end is not");
-            Err(("missing-file", problem))
-        } else {
-            Err(("missing-lines", missing))
-        }
-    }
-
-    /// What the first line that is there links to: the beginning of the log, or what a signed
-    /// checkpoint says was before it.
-    fn anchor(&mut self, link: &Link<'_>, line: &[u8]) -> Result<Head, (&'static str, String)> {
-        self.done.first = link.seq;
-        if link.seq == 1 {
-            return Ok(Head::genesis(self.done.log));
-        }
-        let hash: Option<Hash> = serde_json::from_slice::<Checkpoint>(line)
-            .ok()
-            .filter(|_| is_event(line, "checkpoint"))
-            .and_then(|checkpoint| checkpoint.signed_hash());
-        // Its signature is looked at like that of every checkpoint.
-        hash.map(|hash| Head {
-            seq: link.seq - 1,
-            hash,
-        })
-        .ok_or_else(|| {
-            (
-                "missing-oldest-file",
-                format!(
-                    "lines 1 to {} of the log are missing, and no checkpoint stands in their place",
-                    link.seq - 1
-                ),
-            )
-        })
-    }
-
-    /// A link that follows.
-    fn take(&mut self, link: &Link<'_>, line: &[u8]) -> Step {
-        let before = self.head;
-        self.head = Some(link.head());
-        self.done.lines += 1;
-        self.done.unsigned += 1;
-        for (place, expected) in self.expected.iter().enumerate() {
-            if expected.head == link.head() {
-                self.done.met.push(place);
-            }
-            let is_other = expected.head.seq == link.seq && expected.head.hash != link.hash;
-            if is_other && expected.log == Some(self.done.log) {
-                return Err(self.broken(
-                    "other-head",
-                    format!(
-                        "line {} of the log has another hash than the one that was kept",
-                        link.seq
-                    ),
-                ));
-            }
-        }
-        if is_event(line, "checkpoint") {
-            self.checkpoint(link, line, before)?;
-        } else if is_event(line, "pruned") {
-            #[derive(serde::Deserialize)]
-            struct Pruned {
-                through: u64,
-            }
-            let pruned = serde_json::from_slice(line).map_or(0, |pruned: Pruned| pruned.through);
-            self.pruned = self.pruned.max(pruned);
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, link: &Link<'_>, line: &[u8], before: Option<Head>) -> Step {
-        let checkpoint: Checkpoint = serde_json::from_slice(line).map_err(|_| {
-            self.broken("wrong-signature", "it is a checkpoint that cannot be read")
-        })?;
-        let is_of_this = checkpoint.log == self.done.log
-            && checkpoint.signed_hash() == before.map(|head| head.hash);
-        match checkpoint.is_signed(link.seq, self.keys) {
-            Some(true) if is_of_this => {}
-            None => {
-                return Err(self.broken(
-                    "unknown-key",
-                    format!("the checkpoint was signed with the key {}, and not with the one that is known", checkpoint.key),
-                ));
-            }
-            Some(_) => {
-                return Err(self.broken(
-                    "wrong-signature",
-                    "the signature of the checkpoint is not that of the key over the lines before it",
-                ));
-            }
-        }
-        self.done.checkpoint = Some(link.seq);
-        self.done.checkpoint_time = Some(checkpoint.time);
-        self.done.unsigned = 0;
-        Ok(())
-    }
-
     fn end(mut self) -> Result<Verified, Broken> {
         self.line = 0;
         let head = self.head.unwrap_or(Head::genesis(self.done.log));
@@ -388,7 +181,7 @@ impl<'a> Verifier<'a> {
                 ),
             ));
         }
-        if self.done.checkpoint.is_none() && self.done.lines > 0 {
+        if self.done.checkpoint.is_none() && self.done.lines > 0 && !self.is_new {
             return Err(self.broken(
                 "unsigned",
                 "there is no checkpoint in it, so anybody could have made it up",
@@ -416,19 +209,6 @@ impl<'a> Verifier<'a> {
         self.done.head = wire::hex(&head.hash);
         Ok(self.done)
     }
-}
-
-/// Whether a `resumed` record is about exactly this.
-fn accounts_for(line: &[u8], rest: &Rest) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Resumed {
-        torn_bytes: u64,
-        torn_sha256: String,
-    }
-    let found = to_hash(&rest.context.clone().finish());
-    serde_json::from_slice(line).is_ok_and(|resumed: Resumed| {
-        resumed.torn_bytes == rest.length && resumed.torn_sha256 == wire::hex(&found)
-    })
 }
 
 #[cfg(test)]

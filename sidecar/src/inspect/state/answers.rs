@@ -1,11 +1,11 @@
 //! Answers, of either side.
 
 use rpyc::conversation::Outcome as Ended;
-use rpyc::message::Raised;
+use rpyc::ids::trim;
 use rpyc::reverse::{self, Reverse};
-use rpyc::{Answered, Body, Message, Side, Step};
+use rpyc::{Answered, Message, Side, Step};
 
-use super::{Fate, Open, State, Stop, breached, encoded};
+use super::{Fate, Open, Out, State, Stop, breached};
 use crate::audit::Outcome;
 
 impl State {
@@ -14,46 +14,27 @@ impl State {
         from: Side,
         message: &Message<'_>,
         size: usize,
+        out: &mut Out,
     ) -> Result<Fate, Stop> {
-        let now = self.now();
-        let step = self.conversation.see(from, message, size, now);
+        let step = self.conversation.see(from, message, size);
         let step = step.map_err(|breach| breached(from, breach))?;
         let Step::Answered(answered) = step else {
             return Err(Stop::of(from, "a request that is an answer"));
         };
         let open = self.open.remove(&(from.other(), message.seq));
+        trim(&mut self.open);
         if let Some(open) = open {
             if let (Some(bench), Some(asked)) = (&mut self.bench, &open.asked) {
                 bench.answered(asked, message);
             }
             settle(open, &answered, size);
         }
-        if from == Side::Server
-            && self.reverse == Reverse::Guarded
-            && let Body::Exception(raised) = &message.body
-            && let Some(module) = reverse::instead_of_module(raised)
-            && let Raised::Exception {
-                class,
-                args,
-                attributes,
-                traceback,
-                ..
-            } = *raised
-        {
-            let raised = Raised::Exception {
-                module: &module,
-                class,
-                args,
-                attributes,
-                traceback,
-            };
-            let body = Body::Exception(raised);
+        self.release_drops(out);
+        if from == Side::Server && self.reverse == Reverse::Guarded {
             let family = self.client_family.unwrap_or(message.family);
-            return Ok(Fate::Instead(encoded(&Message {
-                body,
-                family,
-                ..*message
-            })));
+            if let Some(frame) = reverse::without_module(&Message { family, ..*message }) {
+                return Ok(Fate::Instead(frame));
+            }
         }
         Ok(self.forwarded(from, message))
     }

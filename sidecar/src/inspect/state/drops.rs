@@ -55,7 +55,7 @@ impl State {
             if !lives && conversation.open_requests(Side::Server, &id) > 0 {
                 return true;
             }
-            out.to_houdini.extend_from_slice(&waiting.frame);
+            out.say(Side::Server, &waiting.frame);
             if let Some(bench) = bench
                 && !lives
             {

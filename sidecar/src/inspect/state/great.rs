@@ -5,6 +5,7 @@
 //! written down, so that nobody acts on it before.
 
 use bytes::{Bytes, BytesMut};
+use rpyc::reverse::Reverse;
 use rpyc::{
     Abridgement, Abridger, Body, ExceptionClass, FrameError, Head, Kind, Message, Side, Step,
     Threads, Transcoder, Unpacked, Unpacker, brine, dialect, exception_frame,
@@ -14,6 +15,9 @@ use super::answers::settle;
 use super::records::{great_call, plain_call};
 use super::{Fate, Open, Out, State, Stop, breached, end, malformed};
 use crate::audit::{Direction, reference};
+
+/// The rule against requests that are too great to be judged.
+const SIZE: &str = "floor/size";
 
 /// In a narrow role so much of a request is looked at, to say what is denied.
 pub(super) const BEGINNING: usize = 16 * 1024;
@@ -28,6 +32,7 @@ const ITEMS: brine::Limits = brine::Limits {
 #[derive(Debug)]
 pub(super) struct Great {
     from: Side,
+    head: Head,
     length: usize,
     /// What may be held of it, in bytes, inflated.
     most: usize,
@@ -76,6 +81,7 @@ pub(super) enum Stepped {
 impl Great {
     fn new(
         from: Side,
+        head: Head,
         length: usize,
         most: usize,
         reading: Option<Reading>,
@@ -83,6 +89,7 @@ impl Great {
     ) -> Self {
         Self {
             from,
+            head,
             length,
             most,
             left: rpyc::frame::HEADER_LEN + length + 1,
@@ -90,6 +97,19 @@ impl Great {
             onward,
             part: BytesMut::new(),
             at: 0,
+        }
+    }
+
+    /// What it begins with.
+    pub(super) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The same, unless it was answered already and goes nowhere.
+    pub(super) fn goes_on(&self) -> Option<Head> {
+        match self.onward {
+            Onward::Dropped => None,
+            _ => Some(self.head),
         }
     }
 
@@ -184,7 +204,7 @@ impl Great {
     /// A part of it that was gone through.
     fn go_on(&mut self, part: BytesMut, out: &mut Out) {
         match &mut self.onward {
-            Onward::Passes => out.pass(self.from.other(), part),
+            Onward::Passes => out.begin(self.from.other(), part),
             Onward::Held(held) => held.unsplit(part),
             Onward::Dropped | Onward::Translated(_) => {}
         }
@@ -218,37 +238,40 @@ impl State {
         let too_great = || Stop::of(from, FrameError::TooBig(length));
         let most = self.held_bytes;
         let compressed = frame.get(rpyc::frame::HEADER_LEN - 1) == Some(&1);
-        if self.bench.is_some() {
+        if self.is_enforced() {
             match (from, head.kind) {
                 (Side::Client, Kind::Request { .. }) => {
                     let begun = beginning(from, length, compressed, frame)?;
                     self.deny_great(head, length, begun, out)?;
+                    return Ok(Great::new(from, head, length, most, None, Onward::Dropped));
                 }
                 (Side::Server, Kind::Reply) => {
-                    self.unread(from, head, length)?;
+                    self.unread(from, head, length, out)?;
                     self.keep_back(head, length, out);
-                    self.release_drops(out);
+                    return Ok(Great::new(from, head, length, most, None, Onward::Dropped));
                 }
+                // It is refused when it was read.
+                (Side::Server, Kind::Request { .. }) => {}
                 _ => return Err(too_great()),
             }
-            return Ok(Great::new(from, length, most, None, Onward::Dropped));
         }
-        let to = match self.is_bridged() {
-            true => *self.family_of(from.other()),
-            false => None,
-        };
-        let abridger = match (from, head.kind) {
+        let guarded = from == Side::Server && self.reverse == Reverse::Guarded;
+        let abridger = match head.kind {
             // Its module may have to be changed, for which it would have to be rewritten.
-            (Side::Server, Kind::Exception) => return Err(too_great()),
-            (Side::Client, Kind::Exception) => {
-                self.unread(from, head, length)?;
+            Kind::Exception if guarded => return Err(too_great()),
+            Kind::Exception => {
+                self.unread(from, head, length, out)?;
                 None
             }
             _ => Some(Abridger::new()),
         };
-        let onward = match to {
-            Some(to) if compressed => Onward::Translated(Transcoder::new(to)),
-            _ if from == Side::Server && head.kind != Kind::Reply => Onward::Held(BytesMut::new()),
+        let to = match self.is_bridged() {
+            true => *self.family_of(from.other()),
+            false => None,
+        };
+        let onward = match (to, head.kind) {
+            (Some(to), _) if compressed => Onward::Translated(Transcoder::new(to)),
+            (_, Kind::Request { .. }) if guarded => Onward::Held(BytesMut::new()),
             _ => Onward::Passes,
         };
         if let Some(to) = to
@@ -262,7 +285,7 @@ impl State {
             unpacker: Unpacker::new(length, compressed, most),
             abridger,
         });
-        Ok(Great::new(from, length, most, reading, onward))
+        Ok(Great::new(from, head, length, most, reading, onward))
     }
 
     /// A great message was read, and waits for its end to go on. Gives whether it may.
@@ -277,47 +300,47 @@ impl State {
         let message = message.map_err(|error| malformed(from, error))?;
         let family = self.client_family.unwrap_or(message.family);
         let message = Message { family, ..message };
-        let fate = match (&message.body, from) {
-            (Body::Request(_), Side::Client) if abridged.is_cut => {
-                let (mut open, call) = (Open::default(), self.begun(&message, length)?);
+        match (&message.body, from) {
+            (Body::Request(request), Side::Server) if self.reverse == Reverse::Guarded => {
+                // What else it refers to is not known, and could not be judged.
+                if abridged.is_cut {
+                    return Err(Stop::of(from, FrameError::TooBig(length)));
+                }
+                let fate = self.houdini_asks(&message, request, length, out)?;
+                return Ok(!matches!(fate, Fate::Drop));
+            }
+            (Body::Request(_), _) => {
+                let call = self.note(from, &message, abridged.is_cut, length)?;
+                let mut open = Open::default();
+                if from == Side::Client && self.bench.is_some() {
+                    open.shadow = Some(SIZE.into());
+                }
                 self.begin(&mut open, call);
                 self.open.insert((from, message.seq), open);
-                return Ok(true);
-            }
-            (Body::Request(request), Side::Client) => {
-                self.script_asks(&message, request, length, out)?
-            }
-            // What else it refers to is not known, and could not be judged.
-            (Body::Request(_), Side::Server) if abridged.is_cut => {
-                return Err(Stop::of(from, FrameError::TooBig(length)));
-            }
-            (Body::Request(request), Side::Server) => {
-                self.houdini_asks(&message, request, length, out)?
             }
             _ => {
                 let mut references = 0;
                 message.references(|_, _| references += 1);
-                if references > self.conversation.room(from) {
-                    self.unread(from, message.head(), length)?;
-                    return Ok(true);
+                match references > self.conversation.room(from) {
+                    true => self.unread(from, message.head(), length, out)?,
+                    false => drop(self.answer(from, &message, length, out)?),
                 }
-                self.answer(from, &message, length)?
             }
-        };
-        Ok(!matches!(fate, Fate::Drop))
+        }
+        Ok(true)
     }
 
-    /// Follows a message of which only the head was read.
-    fn unread(&mut self, from: Side, head: Head, size: usize) -> Result<(), Stop> {
-        let now = self.now();
+    /// Follows an answer of which only the head was read.
+    fn unread(&mut self, from: Side, head: Head, size: usize, out: &mut Out) -> Result<(), Stop> {
         let family = self.client_family.unwrap_or(head.family);
         let head = Head { family, ..head };
-        let step = self.conversation.see_head(from, head, size, now);
+        let step = self.conversation.see_head(from, head, size);
         if let Step::Answered(answered) = step.map_err(|breach| breached(from, breach))?
             && let Some(open) = self.open.remove(&(from.other(), head.seq))
         {
             settle(open, &answered, size);
         }
+        self.release_drops(out);
         Ok(())
     }
 
@@ -329,25 +352,24 @@ impl State {
         begun: Option<Abridgement>,
         out: &mut Out,
     ) -> Result<(), Stop> {
-        const RULE: &str = "floor/size";
         let class = ExceptionClass::PermissionError;
         let why = format!("a request of {length} bytes is greater than this role allows");
         let Some(begun) = begun else {
             let reference = reference();
-            let frame = self.who.denies(head, class, &why, RULE, &reference);
-            self.write_denied(great_call(length), RULE, reference);
-            out.to_client.extend_from_slice(&frame);
+            let frame = self.who.denies(head, class, &why, SIZE, &reference);
+            self.write_denied(great_call(length), SIZE, reference);
+            out.say(Side::Client, &frame);
             return Ok(());
         };
         let message = Message::read(&begun.payload, ITEMS);
         let message = message.map_err(|error| malformed(Side::Client, error))?;
-        let call = self.begun(&message, length)?;
+        let call = self.note(Side::Client, &message, begun.is_cut, length)?;
         let call = match (&message.body, call) {
             (_, Some(call)) => call,
             (Body::Request(request), None) => plain_call(Direction::ToHoudini, request, length),
             (_, None) => great_call(length),
         };
-        self.deny(&message, call, class, RULE, &why, out);
+        self.deny(&message, call, class, SIZE, &why, out);
         Ok(())
     }
 
@@ -368,7 +390,7 @@ impl State {
              a time"
         );
         let frame = exception_frame(asked, ExceptionClass::PermissionError, &text);
-        out.to_client.extend_from_slice(&frame);
+        out.say(Side::Client, &frame);
     }
 }
 

@@ -17,8 +17,7 @@ impl State {
         size: usize,
         out: &mut Out,
     ) -> Result<Fate, Stop> {
-        let now = self.now();
-        let step = self.conversation.see(Side::Server, message, size, now);
+        let step = self.conversation.see(Side::Server, message, size);
         let step = step.map_err(|breach| breached(Side::Server, breach))?;
         let Step::Asked(asked) = step else {
             return Err(Stop::of(Side::Server, "an answer that is a request"));
@@ -30,33 +29,26 @@ impl State {
             Reverse::Open => None,
         };
         // In a narrow role the script has passed nothing.
-        let refused = refused.or_else(|| {
-            let plumbing = matches!(
-                request,
-                Request::Ping { .. } | Request::Close | Request::Del { .. }
-            );
-            (self.bench.is_some() && !plumbing).then_some("the session has a narrow role")
-        });
+        let plumbing = matches!(
+            request,
+            Request::Ping { .. } | Request::Close | Request::Del { .. }
+        );
+        let narrow = !plumbing && self.is_enforced();
+        let refused = refused.or(narrow.then_some("the session has a narrow role"));
         if let Some(why) = refused {
             self.conversation.withdraw(Side::Server, message);
             let mut head = message.head();
             head.family = self.houdini_family.unwrap_or(head.family);
-            out.to_houdini.extend_from_slice(&refuses_houdini(
-                head,
-                reverse::refused_as(request),
-                why,
-            ));
+            let frame = refuses_houdini(head, reverse::refused_as(request), why);
+            out.say(Side::Server, &frame);
             if let Some(slot) = self.slot.take() {
                 let denied = Outcome::Denied("reverse-calls".into());
                 slot.write(call, &denied, std::time::Duration::ZERO, 0);
             }
+            self.can_begin_without(request)?;
             return Ok(Fate::Drop);
         }
-        let mut open = Open {
-            call: None,
-            asked: None,
-            shadow: None,
-        };
+        let mut open = Open::default();
         let mut call = (weight != Weight::Housekeeping).then_some(call);
         if let Some(call) = &mut call {
             self.put_arguments(Side::Server, message.seq, request, call);
@@ -64,5 +56,23 @@ impl State {
         self.begin(&mut open, call);
         self.open.insert((Side::Server, message.seq), open);
         Ok(self.forwarded(Side::Server, message))
+    }
+
+    /// Houdini was refused this. Does it serve the script all the same?
+    ///
+    /// rpyc's `ClassicService` asks for the script's root before it serves anything
+    /// (`core/service.py::MasterService.on_connect`), gives up when it is refused, and does not
+    /// always close the connection.
+    fn can_begin_without(&self, request: &Request<'_>) -> Result<(), Stop> {
+        let (given, _) = self.conversation.held(Side::Server);
+        match request {
+            Request::GetRoot if given == 0 => Err(Stop::new(
+                "Houdini's server asks for the script's own Python before it serves the script, \
+                 and the guard does not hand that out\n\
+                 hint: run rpyc's SlaveService in Houdini, as hrpyc.start_server() does, and not \
+                 its ClassicService",
+            )),
+            _ => Ok(()),
+        }
     }
 }

@@ -5,7 +5,7 @@ use rpyc::conversation::Weight;
 use rpyc::{Body, Boxed, Message, Request, Side, Step};
 
 use super::{Open, State, Stop, breached};
-use crate::audit::{Argument, Call, Direction, MARKER};
+use crate::audit::{Argument, Call, Direction};
 
 impl State {
     pub(super) fn begin(&mut self, open: &mut Open, call: Option<Call>) {
@@ -16,27 +16,29 @@ impl State {
         }
     }
 
-    /// Follows a request of the script's of which only the beginning was read. Gives its
-    /// record, unless it is left out.
-    pub(super) fn begun(
+    /// Follows a great request. Gives its record, unless it is left out. `is_cut` says that only
+    /// the beginning of it was read.
+    pub(super) fn note(
         &mut self,
+        from: Side,
         message: &Message<'_>,
+        is_cut: bool,
         size: usize,
     ) -> Result<Option<Call>, Stop> {
-        let now = self.now();
-        let step = self
-            .conversation
-            .see_beginning(Side::Client, message, size, now);
-        let step = step.map_err(|breach| breached(Side::Client, breach))?;
+        let step = match is_cut {
+            true => self.conversation.see_beginning(from, message, size),
+            false => self.conversation.see(from, message, size),
+        };
+        let step = step.map_err(|breach| breached(from, breach))?;
         let (Step::Asked(asked), Body::Request(request)) = (step, &message.body) else {
-            return Err(Stop::of(Side::Client, "an answer that is a request"));
+            return Err(Stop::of(from, "an answer that is a request"));
         };
         if asked.weight() == Weight::Housekeeping {
             return Ok(None);
         }
-        let mut call = new_call(Direction::ToHoudini, &asked, size);
-        self.put_arguments(Side::Client, message.seq, request, &mut call);
-        if matches!(request, Request::Call { .. } | Request::CallAttr { .. }) {
+        let mut call = new_call(direction(from), &asked, size);
+        self.put_arguments(from, message.seq, request, &mut call);
+        if is_cut && matches!(request, Request::Call { .. } | Request::CallAttr { .. }) {
             call.arguments.push(Argument {
                 keyword: None,
                 value: "…".into(),
@@ -75,20 +77,17 @@ impl State {
         if call.arguments.is_empty() {
             return;
         }
-        let mut shown = call.clone();
-        self.calls.redactor().redact(
-            &mut shown.expression,
-            &shown.class,
-            &shown.method,
-            &mut shown.arguments,
-        );
-        if shown
-            .arguments
-            .iter()
-            .any(|argument| argument.value.contains(MARKER))
-        {
+        let redactor = self.calls.redactor();
+        if redactor.hides(&call.expression, &call.class, &call.method, &call.arguments) {
             self.conversation.hide_arguments(asker, seq);
         }
+    }
+}
+
+fn direction(asker: Side) -> Direction {
+    match asker {
+        Side::Client => Direction::ToHoudini,
+        Side::Server => Direction::ToClient,
     }
 }
 
@@ -102,8 +101,8 @@ pub(super) fn new_call(direction: Direction, asked: &rpyc::Asked<'_>, size: usiz
         time: Timestamp::now(),
         direction,
         expression: expression.to_owned(),
-        class: asked.class().to_owned(),
-        method: asked.method().to_owned(),
+        class: asked.class().clone(),
+        method: asked.method().clone(),
         arguments: Vec::new(),
         bytes_up: size as u64,
         reference: None,
@@ -116,8 +115,8 @@ pub(super) fn plain_call(direction: Direction, request: &Request<'_>, size: usiz
         time: Timestamp::now(),
         direction,
         expression: request.name().to_owned(),
-        class: String::new(),
-        method: request.name().to_owned(),
+        class: "".into(),
+        method: request.name().into(),
         arguments: Vec::new(),
         bytes_up: size as u64,
         reference: None,
@@ -130,7 +129,7 @@ pub(super) fn great_call(size: usize) -> Call {
         time: Timestamp::now(),
         direction: Direction::ToHoudini,
         expression: "<a great request>".into(),
-        class: String::new(),
+        class: "".into(),
         method: "?".into(),
         arguments: Vec::new(),
         bytes_up: size as u64,

@@ -9,6 +9,9 @@ use super::{Fate, Open, Out, State, Stop, breached, encoded};
 use crate::audit::{Call, Direction, Outcome, reference};
 use crate::rules::Verdict;
 
+/// The rule against what names an object that nobody has given to the session.
+const UNKNOWN: &str = "floor/unknown";
+
 impl State {
     pub(super) fn script_asks(
         &mut self,
@@ -18,8 +21,7 @@ impl State {
         out: &mut Out,
     ) -> Result<Fate, Stop> {
         let judged = self.bench.as_mut().map(|bench| bench.judge(request));
-        let now = self.now();
-        let step = self.conversation.see(Side::Client, message, size, now);
+        let step = self.conversation.see(Side::Client, message, size);
         let step = step.map_err(|breach| breached(Side::Client, breach))?;
         let Step::Asked(asked) = step else {
             return Err(Stop::of(Side::Client, "an answer that is a request"));
@@ -32,11 +34,7 @@ impl State {
         if let Some(call) = &mut call {
             self.put_arguments(Side::Client, message.seq, request, call);
         }
-        let mut open = Open {
-            call: None,
-            asked: None,
-            shadow: None,
-        };
+        let mut open = Open::default();
         if let Some(judged) = judged {
             if let Verdict::Deny { rule, why } = &judged.verdict {
                 let class = match judged.raised_as {
@@ -47,16 +45,18 @@ impl State {
                 self.deny(message, call, class, rule, why, out);
                 return Ok(Fate::Drop);
             }
-            if unknown {
+            if unknown && self.is_enforced() {
                 let call = call.unwrap_or_else(|| plain_call(Direction::ToHoudini, request, size));
                 let why = "it names an object that Houdini has not given to this session";
                 let class = ExceptionClass::PermissionError;
-                self.deny(message, call, class, "floor/unknown", why, out);
+                self.deny(message, call, class, UNKNOWN, why, out);
                 return Ok(Fate::Drop);
             }
-            if let Verdict::WouldDeny { rule, .. } = &judged.verdict {
-                open.shadow = Some(rule.to_string());
-            }
+            open.shadow = match &judged.verdict {
+                Verdict::WouldDeny { rule, .. } => Some(rule.to_string()),
+                _ if unknown => Some(UNKNOWN.into()),
+                _ => None,
+            };
             open.asked = Some(judged.asked);
             if let Some(drops) = last_drop
                 && let Some(target) = request.target()
@@ -116,11 +116,11 @@ impl State {
                             count: 1,
                         }),
                     };
-                    out.to_client.extend_from_slice(&encoded(&release));
+                    out.say(Side::Client, &encoded(&release));
                 }
             });
         }
-        out.to_client.extend_from_slice(&frame);
+        out.say(Side::Client, &frame);
     }
 
     pub(super) fn write_denied(&mut self, mut call: Call, rule: &str, reference: String) {

@@ -1,5 +1,9 @@
+mod drops;
+mod great;
+
 use std::net::SocketAddr;
 
+use bytes::BytesMut;
 use certs::AuditKey;
 use rpyc::brine::{Int, Value};
 use rpyc::{Kind, Threads};
@@ -8,6 +12,9 @@ use super::*;
 use crate::audit::{Audit, OpenSession};
 use crate::config::{AuditConfig, HeadsTo};
 use crate::rules::Policy;
+
+/// What may be held of a message here, in bytes.
+const HELD: usize = 24 << 20;
 
 const GETROOT: i64 = 3;
 const GETATTR: i64 = 4;
@@ -40,13 +47,26 @@ fn object(label: i64, name: &str, id: i64) -> Vec<u8> {
     boxed(label, list(&[name, int(1000 + id), int(id)]))
 }
 
+fn request(seq: i64, handler: i64, args: &[Vec<u8>]) -> Vec<u8> {
+    let args = match args {
+        [] => arguments(&[]),
+        args => boxed(2, list(args)),
+    };
+    list(&[int(1), int(seq), list(&[int(handler), args])])
+}
+
+fn reply(seq: i64, result: Vec<u8>) -> Vec<u8> {
+    list(&[int(2), int(seq), result])
+}
+
 fn arguments(values: &[Value<'_>]) -> Vec<u8> {
     plain(&Value::Tuple(values.to_vec()))
 }
 
-/// A session in a narrow role, and what comes out of it.
+/// A session, and what comes out of it.
 struct Session {
     inspector: Inspector,
+    rules: Arc<Live>,
     lanes: [Lane; 2],
     out: Out,
     seq: i64,
@@ -55,7 +75,8 @@ struct Session {
 }
 
 impl Session {
-    async fn new() -> Self {
+    /// In a role of a policy with this text.
+    async fn new(policy: &str, role: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = AuditConfig {
             heads: HeadsTo::Nowhere,
@@ -66,17 +87,18 @@ impl Session {
         let Ok(record) = audit.attempt(address).open(false).await else {
             panic!("the audit is there")
         };
-        let policy = Policy::built_in();
-        let role = policy.role("read-numeric").unwrap();
+        let policy = Policy::parse(policy).unwrap();
+        let role = policy.role(role).unwrap();
+        let rules = Arc::new(Live::new(policy));
         let who = Who {
             identity: "alice".into(),
-            role: "read-numeric".into(),
-            contact: None,
+            role: role.as_str().into(),
+            rules: rules.clone(),
         };
-        let rules = Arc::new(Live::new(policy));
         let calls = record.calls();
         Self {
-            inspector: Inspector::new(who, &role, rules, calls, None, 16 << 20),
+            inspector: Inspector::new(who, &role, rules.clone(), calls, HELD),
+            rules,
             lanes: [Lane::new(WHOLE), Lane::new(WHOLE)],
             out: Out::default(),
             seq: -1,
@@ -86,11 +108,16 @@ impl Session {
     }
 
     async fn give(&mut self, from: Side, payload: &[u8]) {
+        self.send(from, &frame::encode(payload)).await.unwrap();
+    }
+
+    /// A side sends bytes of frames.
+    async fn send(&mut self, from: Side, bytes: &[u8]) -> Result<(), Stop> {
         let lane = &mut self.lanes[from as usize];
-        lane.input.extend_from_slice(&frame::encode(payload));
+        lane.input.extend_from_slice(bytes);
         loop {
-            match self.inspector.pump(from, lane, &mut self.out).unwrap() {
-                Want::Bytes => return,
+            match self.inspector.pump(from, lane, &mut self.out)? {
+                Want::Bytes => return Ok(()),
                 Want::Turn => {}
                 Want::Slot => {
                     let slot = self.inspector.calls().reserve().await.unwrap();
@@ -102,19 +129,19 @@ impl Session {
 
     /// The script asks. Gives the number.
     async fn asks(&mut self, handler: i64, args: &[Vec<u8>]) -> i64 {
-        self.seq += 1;
-        let args = match args {
-            [] => arguments(&[]),
-            args => boxed(2, list(args)),
-        };
-        let request = list(&[int(1), int(self.seq), list(&[int(handler), args])]);
-        self.give(Side::Client, &request).await;
+        let asked = self.request(handler, args);
+        self.give(Side::Client, &asked).await;
         self.seq
     }
 
+    /// The next request of the script, which has the number `seq` then.
+    fn request(&mut self, handler: i64, args: &[Vec<u8>]) -> Vec<u8> {
+        self.seq += 1;
+        request(self.seq, handler, args)
+    }
+
     async fn answers(&mut self, seq: i64, result: Vec<u8>) {
-        let reply = list(&[int(2), int(seq), result]);
-        self.give(Side::Server, &reply).await;
+        self.give(Side::Server, &reply(seq, result)).await;
     }
 
     async fn call(&mut self, handler: i64, args: &[Vec<u8>], result: Vec<u8>) {
@@ -126,19 +153,24 @@ impl Session {
 
     /// The numbers of the requests that went on since the last time.
     fn went_on(&mut self) -> Vec<i64> {
-        heads(&mut self.out.to_houdini)
+        heads(&mut self.out.to_houdini.ready)
             .iter()
             .map(|head| head.seq as i64)
             .collect()
     }
 
     fn came_back(&mut self) -> Vec<Head> {
-        heads(&mut self.out.to_client)
+        heads(&mut self.out.to_client.ready)
+    }
+
+    /// In a built-in role.
+    async fn of(role: &str) -> Self {
+        Self::new("", role).await
     }
 
     /// A method of a node, with the id 6.
-    async fn method() -> Self {
-        let mut session = Self::new().await;
+    async fn method(self) -> Self {
+        let mut session = self;
         let service = "rpyc.core.service.SlaveService";
         let (root, getmodule) = (object(3, service, 1), object(3, "builtins.method", 2));
         let text = |text| plain(&Value::Str(text));
@@ -191,110 +223,4 @@ fn heads(bytes: &mut BytesMut) -> Vec<Head> {
 
 fn none() -> Vec<u8> {
     plain(&Value::None)
-}
-
-#[tokio::test]
-async fn the_last_drop_waits_for_the_requests_that_name_its_object() {
-    let mut session = Session::method().await;
-    let first = session.calls_it().await;
-    let second = session.asks(STR, &[object(3, METHOD, 6)]).await;
-    assert_eq!(session.went_on(), [first, second]);
-    let dropped = session.drops_it(1).await;
-    // What names another object goes on, and what names this one is denied.
-    let other = session.asks(STR, &[object(3, "hou.ObjNode", 5)]).await;
-    assert_eq!(session.went_on(), [other]);
-    assert!(session.came_back().is_empty());
-    let denied = session.calls_it().await;
-    assert!(session.went_on().is_empty());
-    let [told] = session.came_back()[..] else {
-        panic!()
-    };
-    assert_eq!((told.kind, told.seq as i64), (Kind::Exception, denied));
-
-    session
-        .answers(second, plain(&Value::Str("<bound method>")))
-        .await;
-    session.answers(other, plain(&Value::Str("a"))).await;
-    assert!(session.went_on().is_empty());
-    session.answers(first, plain(&Value::Str("/obj/a"))).await;
-    assert_eq!(session.went_on(), [dropped]);
-    assert_eq!(session.came_back().len(), 3);
-    session.answers(dropped, none()).await;
-    let [told] = session.came_back()[..] else {
-        panic!()
-    };
-    assert_eq!((told.kind, told.seq as i64), (Kind::Reply, dropped));
-}
-
-#[tokio::test]
-async fn a_drop_that_is_not_the_last_one_waits_for_nothing() {
-    let mut session = Session::method().await;
-    session.fetches().await;
-    let open = session.calls_it().await;
-    let first = session.drops_it(1).await;
-    assert_eq!(session.went_on(), [open, first]);
-    let last = session.drops_it(1).await;
-    assert!(session.went_on().is_empty());
-    // The answer to the first one says nothing of the call.
-    session.answers(first, none()).await;
-    assert!(session.went_on().is_empty());
-    session.answers(open, plain(&Value::Str("/obj/a"))).await;
-    assert_eq!(session.went_on(), [last]);
-}
-
-#[tokio::test]
-async fn an_object_that_is_given_out_again_meanwhile_is_the_same_one() {
-    let mut session = Session::method().await;
-    let open = session.calls_it().await;
-    let dropped = session.drops_it(1).await;
-    assert_eq!(session.went_on(), [open]);
-    let args = [object(3, "hou.ObjNode", 5), plain(&Value::Str("path"))];
-    let fetched = session.asks(GETATTR, &args).await;
-    assert_eq!(session.went_on(), [fetched]);
-    session.answers(fetched, object(4, METHOD, 6)).await;
-    // Houdini counts two, of which one is dropped: nobody has to wait for that.
-    assert_eq!(session.went_on(), [dropped]);
-    // And it may be called as before.
-    let again = session.calls_it().await;
-    assert_eq!(session.went_on(), [again]);
-    let last = session.drops_it(1).await;
-    session.answers(open, none()).await;
-    assert!(session.went_on().is_empty());
-    session.answers(again, none()).await;
-    assert_eq!(session.went_on(), [last]);
-}
-
-#[tokio::test]
-async fn a_great_answer_is_kept_back_and_lets_a_drop_go_on() {
-    let mut session = Session::method().await;
-    let open = session.calls_it().await;
-    let dropped = session.drops_it(1).await;
-    assert_eq!(session.went_on(), [open]);
-    // Small on its way, and great once it is inflated.
-    session
-        .answers(open, plain(&Value::Bytes(&vec![0; 20 << 20])))
-        .await;
-    let [told] = session.came_back()[..] else {
-        panic!()
-    };
-    assert_eq!((told.kind, told.seq as i64), (Kind::Exception, open));
-    assert_eq!(session.went_on(), [dropped]);
-}
-
-#[tokio::test]
-async fn an_answer_that_is_kept_back_names_the_thread_that_asked() {
-    let mut session = Session::new().await;
-    let bound = |sender: u64, receiver: u64, message: Vec<u8>| {
-        [&sender.to_be_bytes()[..], &receiver.to_be_bytes(), &message].concat()
-    };
-    let asked = list(&[int(1), int(0), list(&[int(GETROOT), arguments(&[])])]);
-    session.give(Side::Client, &bound(7, 0, asked)).await;
-    let great = plain(&Value::Bytes(&vec![0; 20 << 20]));
-    let reply = list(&[int(2), int(0), great]);
-    session.give(Side::Server, &bound(9, 7, reply)).await;
-    let [told] = session.came_back()[..] else {
-        panic!()
-    };
-    let (sender, receiver) = (9, 7);
-    assert_eq!(told.threads, Some(Threads { sender, receiver }));
 }

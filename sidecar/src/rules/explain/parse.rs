@@ -1,18 +1,12 @@
 //! A small part of Python's expressions.
 
-/// The longest expression in bytes, and the deepest nesting.
+use super::token::{ExpressionError, Token, tokens, wrong};
+
+/// The longest expression in bytes, the deepest nesting, and the longest chain of attributes,
+/// calls and operators: each is one level deeper for whoever goes through it.
 const LONGEST: usize = 4096;
 const DEEPEST: usize = 32;
-
-/// Why a text is no expression that can be explained.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("column {column}: {problem}")]
-pub struct ExpressionError {
-    /// Where, from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub problem: String,
-}
+const MOST_LINKS: usize = 256;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Expr {
@@ -37,20 +31,6 @@ pub(super) enum Expr {
     Delete(Box<Expr>, String),
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum Token {
-    Name(String),
-    Number(String),
-    Str(String),
-    Bytes(Vec<u8>),
-    Sign(&'static str),
-}
-
-const SIGNS: &[&str] = &[
-    "==", "!=", "<=", ">=", "(", ")", "[", "]", "{", "}", ",", ".", "=", ":", "<", ">", "+", "-",
-    "*", "/",
-];
-
 pub(super) fn parse(text: &str) -> Result<Expr, ExpressionError> {
     if text.len() > LONGEST {
         return Err(wrong(1, format!("it is longer than {LONGEST} bytes")));
@@ -62,6 +42,7 @@ pub(super) fn parse(text: &str) -> Result<Expr, ExpressionError> {
         at: 0,
         end,
         depth: 0,
+        links: 0,
     };
     let parsed = parser.statement()?;
     match parser.tokens.get(parser.at) {
@@ -70,97 +51,12 @@ pub(super) fn parse(text: &str) -> Result<Expr, ExpressionError> {
     }
 }
 
-fn wrong(column: usize, problem: impl Into<String>) -> ExpressionError {
-    ExpressionError {
-        column,
-        problem: problem.into(),
-    }
-}
-
-fn tokens(text: &str) -> Result<Vec<(usize, Token)>, ExpressionError> {
-    let chars: Vec<char> = text.chars().collect();
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < chars.len() {
-        let column = at + 1;
-        let first = chars[at];
-        if first.is_whitespace() {
-            at += 1;
-        } else if matches!(first, '"' | '\'') {
-            found.push((column, Token::Str(quoted(&chars, &mut at)?)));
-        } else if first == 'b' && matches!(chars.get(at + 1), Some('"' | '\'')) {
-            at += 1;
-            found.push((column, Token::Bytes(quoted(&chars, &mut at)?.into_bytes())));
-        } else if first.is_alphabetic() || first == '_' {
-            let start = at;
-            while chars
-                .get(at)
-                .is_some_and(|c| c.is_alphanumeric() || *c == '_')
-            {
-                at += 1;
-            }
-            found.push((column, Token::Name(chars[start..at].iter().collect())));
-        } else if first.is_ascii_digit() {
-            let start = at;
-            while chars.get(at).is_some_and(|c| {
-                c.is_ascii_alphanumeric()
-                    || "._".contains(*c)
-                    || (matches!(c, '+' | '-') && matches!(chars[at - 1], 'e' | 'E'))
-            }) {
-                at += 1;
-            }
-            found.push((
-                column,
-                Token::Number(chars[start..at].iter().filter(|c| **c != '_').collect()),
-            ));
-        } else {
-            let rest: String = chars[at..chars.len().min(at + 2)].iter().collect();
-            let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign));
-            let sign =
-                sign.ok_or_else(|| wrong(column, format!("{first:?} is not understood here")))?;
-            at += sign.len();
-            found.push((column, Token::Sign(sign)));
-        }
-    }
-    Ok(found)
-}
-
-fn quoted(chars: &[char], at: &mut usize) -> Result<String, ExpressionError> {
-    let (start, quote) = (*at, chars[*at]);
-    *at += 1;
-    let mut text = String::new();
-    loop {
-        let Some(next) = chars.get(*at) else {
-            return Err(wrong(start + 1, "the text has no end"));
-        };
-        *at += 1;
-        match next {
-            c if *c == quote => return Ok(text),
-            '\\' => {
-                let escaped = chars.get(*at).copied();
-                *at += 1;
-                text.push(match escaped {
-                    Some('n') => '\n',
-                    Some('t') => '\t',
-                    Some(c @ ('\\' | '\'' | '"')) => c,
-                    _ => {
-                        return Err(wrong(
-                            *at,
-                            "only \\n, \\t, \\\\, \\' and \\\" are understood",
-                        ));
-                    }
-                });
-            }
-            c => text.push(*c),
-        }
-    }
-}
-
 struct Parser {
     tokens: Vec<(usize, Token)>,
     at: usize,
     end: usize,
     depth: usize,
+    links: usize,
 }
 
 impl Parser {
@@ -196,6 +92,7 @@ impl Parser {
         ];
         let mut left = self.sum()?;
         while let Some((_, method)) = COMPARISONS.iter().find(|(sign, _)| self.take(sign)) {
+            self.link()?;
             left = Expr::Operator(method, Box::new(left), Box::new(self.sum()?));
         }
         Ok(left)
@@ -207,6 +104,7 @@ impl Parser {
             .iter()
             .find(|(sign, _)| self.take(sign))
         {
+            self.link()?;
             left = Expr::Operator(method, Box::new(left), Box::new(self.product()?));
         }
         Ok(left)
@@ -218,6 +116,7 @@ impl Parser {
             .iter()
             .find(|(sign, _)| self.take(sign))
         {
+            self.link()?;
             left = Expr::Operator(method, Box::new(left), Box::new(self.unary()?));
         }
         Ok(left)
@@ -246,12 +145,14 @@ impl Parser {
         let mut of = self.atom()?;
         loop {
             if self.take(".") {
+                self.link()?;
                 let column = self.column();
                 match self.next() {
                     Some(Token::Name(name)) => of = Expr::Attr(Box::new(of), name),
                     _ => return Err(wrong(column, "a name was expected after the dot")),
                 }
             } else if self.take("(") {
+                self.link()?;
                 let (mut args, mut kwargs) = (Vec::new(), Vec::new());
                 while !self.take(")") {
                     let column = self.column();
@@ -276,12 +177,22 @@ impl Parser {
                 }
                 of = Expr::Call(Box::new(of), args, kwargs);
             } else if self.take("[") {
+                self.link()?;
                 let index = self.comparison()?;
                 self.expect("]")?;
                 of = Expr::Index(Box::new(of), Box::new(index));
             } else {
                 return Ok(of);
             }
+        }
+    }
+
+    /// Counts one more link of a chain.
+    fn link(&mut self) -> Result<(), ExpressionError> {
+        self.links += 1;
+        match self.links > MOST_LINKS {
+            true => Err(wrong(self.column(), "it goes on for too long")),
+            false => Ok(()),
         }
     }
 
@@ -430,6 +341,12 @@ mod tests {
             assert_eq!(parse(bad).unwrap_err().column, column, "{bad:?}");
         }
         assert!(parse(&"(".repeat(100)).is_err());
+        for chain in [".a", "()", "[0]", "+1", "<1", "*1"] {
+            let long = |count| format!("a{}", chain.repeat(count));
+            assert!(parse(&long(100)).is_ok());
+            let error = parse(&long(1000)).unwrap_err();
+            assert_eq!(error.problem, "it goes on for too long", "{chain}");
+        }
         assert!(parse(&"a".repeat(5000)).is_err());
     }
 }

@@ -5,8 +5,6 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
-use hrpyc_rpyc::{FrameReader, Inflater, Piece};
-
 #[path = "../../../../rpyc/tests/support/mod.rs"]
 mod support;
 
@@ -24,12 +22,7 @@ fn main() {
     for capture in captures(rpyc) {
         let mut conversation = Vec::new();
         for (index, (sender, bytes)) in capture.frames.iter().enumerate() {
-            let mut reader = FrameReader::new(1 << 20);
-            let mut inflater = Inflater::new(1 << 20);
-            let Ok(Some(Piece::Frame(frame))) = reader.next(&mut &bytes[..]) else {
-                panic!("{} {index}", capture.name);
-            };
-            let payload = inflater.payload(&frame).expect("it was recorded").to_vec();
+            let payload = support::payload(bytes);
             if payload.len() > LONGEST {
                 continue;
             }
