@@ -165,7 +165,7 @@ impl Flow<'_> {
                 return Poll::Ready(());
             }
             if self.has_room_for(Side::Server) {
-                match self.down.read(cx, houdini, &mut traffic.taken) {
+                match self.down.read(cx, houdini, &mut traffic.signs) {
                     Poll::Ready(Ok(())) => moved = true,
                     Poll::Ready(Err(_)) => {
                         self.first.get_or_insert(End::UpstreamLost);
@@ -178,7 +178,7 @@ impl Flow<'_> {
                 }
             }
             if self.has_room_for(Side::Client) {
-                match self.up.read(cx, client, &mut traffic.taken) {
+                match self.up.read(cx, client, &mut traffic.signs) {
                     Poll::Ready(Ok(())) => moved = true,
                     Poll::Ready(Err(_)) => {
                         self.first.get_or_insert(End::ClientLost);
@@ -191,6 +191,7 @@ impl Flow<'_> {
                 }
             }
             if std::mem::take(&mut self.turn_over) {
+                traffic.signs += 1;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -313,7 +314,7 @@ impl Way {
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
-        taken: &mut u64,
+        signs: &mut u64,
     ) -> Poll<std::io::Result<()>>
     where
         S: AsyncRead + Unpin,
@@ -329,7 +330,7 @@ impl Way {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(count)) => {
-                *taken += count as u64;
+                *signs += count as u64;
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

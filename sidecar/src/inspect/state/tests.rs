@@ -1,5 +1,6 @@
 mod drops;
 mod great;
+mod idle;
 
 use std::net::SocketAddr;
 

@@ -2,10 +2,10 @@
 
 use super::*;
 
-const MIB: usize = 1 << 20;
+pub(super) const MIB: usize = 1 << 20;
 
 /// Bytes that no compression makes fewer.
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 1u32;
     let bytes = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -15,7 +15,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 /// A call of an object of the receiver's, with data.
-fn call(seq: i64, id: i64, data: &[u8]) -> Vec<u8> {
+pub(super) fn call(seq: i64, id: i64, data: &[u8]) -> Vec<u8> {
     let args = [
         object(3, METHOD, id),
         arguments(&[Value::Bytes(data)]),
