@@ -1,18 +1,9 @@
 //! Answers every request of a client with one exception.
 
+use crate::NotRpyc;
 use crate::exception::{ExceptionClass, exception_frame};
-use crate::head::{Head, Kind};
+use crate::head::Kind;
 use crate::observer::Observer;
-use crate::{NotRpyc, brine, frame};
-
-/// The frame that answers `request` with `None`, as a server answers a `DEL`.
-pub fn none_frame(request: Head) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(32);
-    request.answer(Kind::Reply).write(&mut payload);
-    // `(LABEL_VALUE, None)`.
-    payload.extend_from_slice(&[brine::TUPLE_2, brine::IMMEDIATE_ZERO + 1, brine::NONE]);
-    frame::encode(&payload)
-}
 
 /// Stands in for a server that cannot be had: whatever the client asks, it is told why not.
 #[derive(Debug)]

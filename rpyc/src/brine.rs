@@ -11,6 +11,8 @@
 //! - [`Plain`] is a value that was checked and stays where it is, in the frame's bytes.
 //! - [`Value`] is a value taken apart.
 
+mod abridged;
+mod arriving;
 mod plain;
 mod sets;
 mod token;
@@ -20,8 +22,10 @@ pub use plain::{Items, Plain};
 pub use token::{Int, Limits, Refused};
 pub use value::Value;
 
+pub(crate) use abridged::{Abridged, LEFT_OUT};
+pub(crate) use arriving::{Arriving, Item};
 pub(crate) use plain::CHECKED;
-pub(crate) use token::{Token, Tokens};
+pub(crate) use token::{Begun, Token, Tokens};
 
 pub(crate) const EMPTY_TUPLE: u8 = 0x02;
 pub(crate) const TUPLE_1: u8 = 0x10;

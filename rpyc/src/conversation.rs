@@ -167,6 +167,35 @@ impl Conversation {
         }
     }
 
+    /// Takes note of a request of which only the beginning was read, made whole: see
+    /// [`Abridgement::is_cut`](crate::Abridgement::is_cut). Its expression says that there is
+    /// more; what else it refers to stays unknown.
+    ///
+    /// # Errors
+    ///
+    /// As [`see`](Self::see).
+    pub fn see_beginning(
+        &mut self,
+        from: Side,
+        message: &Message<'_>,
+        size: usize,
+    ) -> Result<Step<'_>, Breach> {
+        self.see(from, message, size)?;
+        let seq = message.seq;
+        let before = self.cost_of(from, seq);
+        let open = self.party(from).open.get_mut(&seq);
+        open.ok_or(Breach::Unasked(seq))?.has_more_arguments();
+        self.open_text = self.open_text + self.cost_of(from, seq) - before;
+        let asked = self.request(from, seq).ok_or(Breach::Unasked(seq))?;
+        Ok(Step::Asked(asked))
+    }
+
+    /// How many more objects of `owner` can be known.
+    pub fn room(&self, owner: Side) -> usize {
+        let held = self.party_ref(owner).objects.len();
+        self.limits.objects.saturating_sub(held)
+    }
+
     /// Takes note of a message that is too great to be read: only its head is known. What
     /// it refers to stays unknown.
     ///
@@ -263,6 +292,20 @@ impl Conversation {
     pub fn held(&self, owner: Side) -> (usize, usize) {
         let party = self.party_ref(owner);
         (party.objects.len(), party.open.len())
+    }
+
+    /// Open requests that name an object of `owner`, also one that is being dropped: how long
+    /// a last `DEL` has to wait; see [`Dropped`].
+    pub fn open_requests(&self, owner: Side, id: &ObjectId<'_>) -> u32 {
+        let objects = &self.party_ref(owner).objects;
+        objects.search(id).map_or(0, |slot| objects.named(slot))
+    }
+
+    /// Is a message with this head of the dialect that is spoken here: its family, and whether
+    /// threads are bound? Before the first message any is.
+    pub fn is_spoken(&self, head: &Head) -> bool {
+        let dialect = (head.family, head.threads.is_some());
+        self.dialect.is_none_or(|spoken| spoken == dialect)
     }
 
     fn party(&mut self, side: Side) -> &mut Party {

@@ -80,6 +80,10 @@
 //! little else of what rpyc would take. What is accepted means the same to rpyc, and is
 //! written back byte for byte. All memory is bounded by the limits that are given.
 //!
+//! A message that is too great to be taken whole goes through an [`Unpacker`] piece by piece: to
+//! an [`Abridger`], which makes a small one of it to be read, and to a [`Transcoder`], which
+//! makes one of the other family.
+//!
 //! To forward a message, write it anew with [`Message::write`] and [`frame::encode`], or, for
 //! a peer of the other family, with [`dialect::rewrite`]. To answer an `INSPECT` or to drop
 //! references in a peer's name, make a [`Message`]: numbers from [`conversation::SEQ_MAX`] on
@@ -113,7 +117,7 @@ pub mod unpack;
 #[cfg(test)]
 mod captures;
 
-pub use answering::{Answer, Refuser, none_frame};
+pub use answering::{Answer, Refuser};
 pub use conversation::{Answered, Asked, Conversation, Side, Step};
 pub use exception::{ExceptionClass, exception_frame};
 pub use family::Family;
@@ -122,7 +126,7 @@ pub use head::{Head, Kind, Threads};
 pub use ids::Ids;
 pub use inflate::Inflater;
 pub use lane::{Lane, Next, WholeFrame};
-pub use message::{Body, Boxed, Malformed, Message, ObjectId, Request};
+pub use message::{Abridgement, Abridger, Body, Boxed, Malformed, Message, ObjectId, Request};
 pub use observer::Observer;
 pub use pending::Pending;
 pub use probe::{Probe, Verdict};

@@ -10,11 +10,13 @@
 //! Nothing is copied: a [`Message`] borrows from the payload, and what is inside it is
 //! gone through where it lies.
 
+mod abridge;
 mod args;
 mod boxed;
 mod raised;
 mod request;
 
+pub use abridge::{Abridgement, Abridger};
 pub use args::{Args, Kwargs};
 pub use boxed::{Boxed, BoxedTuple, ObjectId};
 pub use raised::{Attributes, Raised};

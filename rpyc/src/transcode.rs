@@ -1,7 +1,7 @@
 //! A great compressed message of one family, made one of the other while it comes.
 //!
 //! The head of a message differs between the families in two bytes; see
-//! [`dialect`](crate::dialect). Inside a zlib stream they cannot be changed in place, so what
+//! [`dialect`]. Inside a zlib stream they cannot be changed in place, so what
 //! was inflated is deflated again. The length of the result must be written in front of it:
 //! what is ready is held until all of it is.
 

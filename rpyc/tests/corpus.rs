@@ -17,13 +17,15 @@ use support::Sender;
 
 type Check = fn(&[u8]);
 
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 8] = [
     ("frame", checks::frame),
     ("brine", checks::brine),
     ("brine_made", checks::brine_made),
     ("message", checks::message),
     ("conversation", checks::conversation),
     ("conversation_made", checks::conversation_made),
+    ("abridged", checks::abridged),
+    ("abridged_made", checks::abridged_made),
 ];
 
 #[test]
@@ -35,6 +37,7 @@ fn recorded_sessions_pass_every_check() {
             streams[usize::from(*sender == Sender::Server)].extend_from_slice(bytes);
             let payload = support::payload(bytes);
             checks::message(&payload);
+            checks::abridged(&payload);
             checks::brine(&payload);
             checks::brine(&payload[1..]);
             if let Ok(length) = u16::try_from(payload.len()) {

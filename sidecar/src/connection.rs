@@ -98,8 +98,8 @@ async fn relay(
         role: permit.role().as_str().into(),
         rules: rules.clone(),
     };
-    let translated = guard.config().limits.translated_bytes;
-    let mut inspector = Inspector::new(who, permit.role(), rules, record.calls(), translated);
+    let held = guard.config().limits.held_bytes;
+    let mut inspector = Inspector::new(who, permit.role(), rules, record.calls(), held);
     let ended = permit.registration().ended();
     let client = session.stream();
     let traffic = &mut record.traffic;

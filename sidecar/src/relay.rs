@@ -60,8 +60,9 @@ pub struct Traffic {
     pub up: u64,
     /// Bytes from Houdini to the client.
     pub down: u64,
-    /// Bytes taken from either side by a relay that holds some back: a sign of life.
-    pub taken: u64,
+    /// Other signs of life, of a relay that holds bytes back: bytes taken from either side, and
+    /// pieces of work on them.
+    pub signs: u64,
 }
 
 /// Relays until both directions have ended, one side breaks, `ended` says so, or nothing
@@ -178,7 +179,7 @@ impl Copy {
         *traffic = Traffic {
             up: self.up.moved,
             down: self.down.moved,
-            taken: 0,
+            signs: 0,
         };
         // A side that can no longer be read has gone: nothing more can come of the other.
         if let Poll::Ready(Outcome::SourceBroke) = up {

@@ -183,20 +183,49 @@ def frame(payload, packed=None, tail=b""):
     return struct.pack("!LB", len(payload), int(packed)) + payload + b"\n"
 
 
-class Session:
+class Peer:
+    """The other end of a socket, and what it says."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self._rest = b""
+
+    def receive(self):
+        """The next message without its frame."""
+        length, packed = struct.unpack("!LB", self._take(5))
+        payload = self._take(length + 1)[:-1]
+        return zlib.decompress(payload) if packed else payload
+
+    def _take(self, count):
+        while len(self._rest) < count:
+            try:
+                part = self.sock.recv(65536)
+            except socket.timeout:
+                raise AssertionError("nothing came within %s s" % PATIENCE) from None
+            except OSError as error:
+                raise Ended(str(error)) from None
+            if not part:
+                raise Ended("the other side has closed")
+            self._rest += part
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        return taken
+
+
+class Session(Peer):
     """A connection that speaks rpyc by hand.
 
     ``six`` says that the family is that of rpyc 6. What the server asks in return is kept in
-    ``asked`` and answered with an exception.
+    ``asked`` and answered with an exception; the ids of this client's objects that the other
+    side gives back are kept in ``dropped``.
     """
 
     def __init__(self, port, six=False):
         self.six = six
         self.seq = 0
         self.asked = []
+        self.dropped = []
         self.answers = {}
-        self._rest = b""
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        super().__init__(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self):
@@ -257,39 +286,22 @@ class Session:
         return unbox(value)
 
     def _receive(self):
-        payload = self._payload()
+        payload = self.receive()
         if self.six:
             kind, (seq, args) = payload[0], Reader(payload[1:]).value()
         else:
             kind, seq, args = Reader(payload).value()
         if kind == REQUEST:
-            if args[0] != DEL:
+            if args[0] == DEL:
                 # The guard gives back what it did not pass on.
+                self.dropped.append(args[1][1][0][1])
+            else:
                 self.asked.append(args)
             told = (("builtins", "ValueError"), ("this is no honest client",), (), "")
             self.send(self.payload(EXCEPTION, seq, told))
         else:
             assert seq not in self.answers, "two answers to %d" % seq
             self.answers[seq] = (kind, args)
-
-    def _payload(self):
-        length, packed = struct.unpack("!LB", self._take(5))
-        payload = self._take(length + 1)[:-1]
-        return zlib.decompress(payload) if packed else payload
-
-    def _take(self, count):
-        while len(self._rest) < count:
-            try:
-                part = self.sock.recv(65536)
-            except socket.timeout:
-                raise AssertionError("nothing came within %s s" % PATIENCE) from None
-            except OSError as error:
-                raise Ended(str(error)) from None
-            if not part:
-                raise Ended("the other side has closed")
-            self._rest += part
-        taken, self._rest = self._rest[:count], self._rest[count:]
-        return taken
 
     # What a classic client does while it connects.
 

@@ -323,3 +323,28 @@ def test_a_client_that_does_not_read_fills_no_memory(target):
                     for _ in range(2000)
                 )
     assert_well(target, before, 16 * MIB)
+
+
+def test_a_client_whose_calls_wait_for_their_records_fills_no_memory(site):
+    """A session may have 1024 records that are not complete. Then nothing more is taken of it."""
+    needs.linux()
+
+    def serve(peer):
+        while peer.recv(65536):
+            pass
+
+    with harness.RawUpstream(serve) as upstream:
+        site.start_guard(upstream.address)
+        agent = site.bring_in("alice")
+        with Session(agent.port) as session:
+            asked = Ref(("builtins.object", 1, 2))
+            calls = [attack.frame(session.message(attack.STR, asked)) for _ in range(1100)]
+            before = attack.weighed(site.guard.pid)
+            session.write(b"".join(calls))
+            session.sock.settimeout(1)
+            rest = attack.frame(session.message(attack.PING, bytes(MIB // 2)), packed=False)
+            with pytest.raises(OSError):
+                for _ in range(128):
+                    session.sock.sendall(rest)
+            grown = attack.memory(site.guard.pid) - before
+            assert grown < 16 * MIB, "the guard grew by %.1f MiB" % (grown / MIB)

@@ -4,6 +4,7 @@ Under the role ``full`` they stream through, or are translated while they come w
 server have rpyc of different families.
 """
 
+import contextlib
 import os
 import struct
 import time
@@ -14,7 +15,7 @@ import pytest
 import attack
 import harness
 import needs
-from attack import Ended, Raw, Session
+from attack import Ended, Mine, Refused, Session
 
 MIB = 1 << 20
 
@@ -24,8 +25,8 @@ ACROSS = [("4.1.0", "6.0.2"), ("6.0.2", "4.1.0")]
 #: How much rpyc hands to the system at a time. With its own 8000 bytes, 64 MiB take minutes.
 CHUNK = 4 * MIB
 
-#: The least that ``limits.translated_bytes`` may be.
-LEAST = 16 * MIB
+#: What may be held of a message here.
+HELD = 24 * MIB
 
 
 @pytest.mark.parametrize("server_version, client_version", ACROSS)
@@ -46,19 +47,24 @@ def test_64_mib_cross_the_families_in_both_directions(
         ", ".join("%.1f and %.1f s" % tuple(seconds) for seconds in result["seconds"])))
 
 
-class Across:
-    """A server of one family, and a client that speaks the other by hand."""
+class Behind:
+    """A server behind a guard, and clients that speak rpyc by hand.
 
-    def __init__(self, machine, site, version):
+    ``six`` says of which family they are.
+    """
+
+    def __init__(self, machine, site, version, six, more=""):
         needs.linux()
         self.site = site
-        self.six = not version.startswith("6")
+        self.six = six
         file = site.folder / "guard.toml"
         file.write_text(
-            "[limits]\ntranslated_bytes = %d\nidle_timeout = '2s'\n" % LEAST, encoding="utf-8")
+            "[limits]\nheld_bytes = %d\n%s" % (HELD, more), encoding="utf-8")
         self.server = machine.server(version)
         site.start_guard("127.0.0.1:%d" % self.server.port, "--config", file)
-        self.agent = site.bring_in("alice")
+        self.agents = {
+            role: site.bring_in(role, role=role) for role in ("full", "read-numeric")
+        }
 
     def __enter__(self):
         return self
@@ -66,30 +72,43 @@ class Across:
     def __exit__(self, *_):
         self.server.kill()
 
-    def session(self):
+    def session(self, role="full"):
         """A session that has said of which family it is."""
-        session = Session(self.agent.port, self.six)
+        session = Session(self.agents[role].port, self.six)
         session.root()
         return session
 
-    def ended_by(self, body):
-        """The sentence in the audit after a compressed message that ends its session."""
+    def call(self, **fields):
+        """The last of the records of calls with these fields."""
+        return attack.wait_for_call(self.site, **fields)[-1]
+
+    def ended_by(self, body, packed=1):
+        """The sentence in the audit after a message that ends its session."""
         def ends():
             return [r for r in self.site.audit("closed") if r["reason"] == "session-protocol"]
 
         before = len(ends())
         with self.session() as session, pytest.raises(Ended):
-            session.write(struct.pack("!LB", len(body), 1) + body + b"\n")
+            session.write(struct.pack("!LB", len(body), packed) + body + b"\n")
             session.answer(session.seq)
         record, = harness.until("an end", lambda: ends()[before:])
         return record["sentence"]
 
 
-@pytest.fixture(params=["4.1.0", "6.0.2"])
-def across(request, machine, site):
-    """A server of each family."""
-    with Across(machine, site, request.param) as made:
+#: The version of the server, and whether clients speak as rpyc 6 does.
+SAME, OTHER = [("4.1.0", False), ("6.0.2", True)], [("4.1.0", True), ("6.0.2", False)]
+
+
+@pytest.fixture
+def behind(request, machine, site):
+    """A server and clients of one family."""
+    with Behind(machine, site, *request.param) as made:
         yield made
+
+
+of_one_family = pytest.mark.parametrize("behind", SAME, indirect=True)
+across = pytest.mark.parametrize("behind", OTHER, indirect=True)
+both = pytest.mark.parametrize("behind", SAME + OTHER, indirect=True)
 
 
 def ping(session, data):
@@ -97,47 +116,142 @@ def ping(session, data):
     return session.message(attack.PING, data)
 
 
-def test_a_message_may_be_as_great_as_the_limit_and_no_greater(across):
+@across
+def test_a_message_may_be_as_great_as_the_limit_and_no_greater(behind):
     """Inflated: in what little room it comes does not matter."""
-    with across.session() as session:
-        for data in (os.urandom(LEAST - 100), bytes(LEAST - 100)):
-            assert session.ask(attack.PING, data) == data
-        for data in (os.urandom(2 * MIB) + bytes(LEAST - 2 * MIB), bytes(LEAST)):
+    with behind.session() as session:
+        # rpyc takes its time to send as much.
+        length = session.evaluate("len")
+        for data in (os.urandom(HELD - 200), bytes(HELD - 200)):
+            assert session.call(length, data) == len(data)
+        for data in (os.urandom(2 * MIB) + bytes(HELD - 2 * MIB), bytes(HELD)):
             body = zlib.compress(ping(session, data), 1)
-            said = across.ended_by(body)
-            assert "limits.translated_bytes" in said and str(LEAST) in said, said
+            said = behind.ended_by(body)
+            assert "limits.held_bytes" in said and str(HELD) in said, said
 
 
-def test_a_message_that_comes_slowly_is_not_taken_for_idleness(across):
+@pytest.mark.parametrize(("version", "six"), OTHER)
+def test_a_message_that_comes_slowly_is_not_taken_for_idleness(machine, site, version, six):
     """Nothing goes on before all of it is there."""
     data = os.urandom(2 * MIB)
-    with across.session() as session:
-        frame = attack.frame(ping(session, data))
-        for start in range(0, len(frame), MIB // 4):
-            time.sleep(0.4)
-            session.write(frame[start : start + MIB // 4])
-        assert session.answer(session.seq) == data
+    with Behind(machine, site, version, six, "idle_timeout = '2s'\n") as behind:
+        with behind.session() as session:
+            frame = attack.frame(ping(session, data))
+            for start in range(0, len(frame), MIB // 4):
+                time.sleep(0.4)
+                session.write(frame[start : start + MIB // 4])
+            assert session.answer(session.seq) == data
 
 
-def test_a_bomb_costs_the_guard_little_memory(across):
+@across
+def test_a_bomb_costs_the_guard_little_memory(behind):
     """What is held is what comes, not what it could become."""
-    with across.session() as session:
+    with behind.session() as session:
         body = zlib.compress(ping(session, os.urandom(2 * MIB) + bytes(600 * MIB)), 1)
-    before = attack.weighed(across.site.guard.pid)
-    assert "limits.translated_bytes" in across.ended_by(body)
-    grown = attack.memory(across.site.guard.pid) - before
+    before = attack.weighed(behind.site.guard.pid)
+    assert "limits.held_bytes" in behind.ended_by(body)
+    grown = attack.memory(behind.site.guard.pid) - before
     assert grown < 16 * MIB, "the guard grew by %.1f MiB" % (grown / MIB)
 
 
-def test_a_damaged_message_ends_the_session(across):
+@across
+def test_a_damaged_message_ends_the_session(behind):
     """Nothing of it is passed on."""
-    with across.session() as session:
+    with behind.session() as session:
         body = zlib.compress(ping(session, os.urandom(2 * MIB)), 1)
     middle = body[:MIB] + bytes(64) + body[MIB + 64:]
     for wrong, said in ((body[:-100], "damaged"), (middle, "damaged"),
                         (body + b"x" * 100, "goes on after its end"),
                         (body[:-4] + b"\0\0\0\0", "damaged")):
-        assert said in across.ended_by(wrong)
+        assert said in behind.ended_by(wrong)
+
+
+#: Texts that begin alike: one that is taken whole, one that takes more than a mebibyte on its way,
+#: and one that does not and inflates far.
+TEXTS = ["x" * 100 + rest for rest in ("y" * 5000, os.urandom(2 * MIB).hex(), "y" * (9 * MIB))]
+
+
+@both
+def test_a_great_request_is_written_down_as_a_small_one_is(behind):
+    """What is called, on what, and how its arguments begin."""
+    records = []
+    with behind.session() as session:
+        parm = session.get(session.parm(), "set")
+        for count, text in enumerate(TEXTS, 1):
+            with contextlib.suppress(Refused):
+                session.call(parm, text, "more", kwargs=(("extend", True), ("by", text)))
+            record = attack.wait_for_call(behind.site, count, method="set")[-1]
+            records.append({
+                name: record[name] for name in ("call", "class", "method", "args", "outcome")})
+    assert records[0]["call"] == "hou.parm('/obj/sphere1/scale').set"
+    assert records[0]["class"] == "hou.Parm"
+    shown = "'%s…'" % ("x" * 64)
+    assert records[0]["args"] == [shown, "'more'", "extend=True", "by=" + shown]
+    for record in records[1:]:
+        assert record == records[0]
+
+
+@of_one_family
+def test_what_a_rule_leaves_out_is_left_out_of_a_great_request(behind):
+    """Of its record, and of those of what comes of it."""
+    secret = "hunter2" + os.urandom(MIB).hex()
+    with behind.session() as session:
+        made = session.evaluate("lambda *args, **named: []")
+        held = session.call(made, "user", kwargs=(("password", secret), ("by", 1)))
+        session.method(held, "append", 1)
+    record = behind.call(method="append")
+    assert record["call"].endswith("(…).append"), record
+    records = [r for r in attack.calls(behind.site) if "password=[redacted]" in r.get("args", ())]
+    assert len(records) == 1, records
+    assert "hunter2" not in str(attack.calls(behind.site))
+
+
+@of_one_family
+def test_what_a_great_answer_refers_to_has_its_name(behind):
+    """The objects in it, and what is called on them."""
+    with behind.session() as session:
+        _, held = session.evaluate("(__import__('os').urandom(2 << 20), [])")
+        session.method(held, "append", 1)
+    record = behind.call(method="append")
+    assert record["call"].startswith("eval(") and record["call"].endswith("[1].append"), record
+    assert record["class"] == "builtins.list"
+
+
+@of_one_family
+def test_a_great_request_is_denied_by_its_name(behind):
+    """In a narrow role. What it passed is released, and the session lives on."""
+    with behind.session("read-numeric") as session:
+        parm = session.get(session.parm(), "set")
+        with pytest.raises(Refused) as denied:
+            session.call(parm, "first", Mine(), TEXTS[1])
+        assert denied.value.by_guard, denied.value
+        assert session.dropped == [Mine().pack]
+        assert session.method(session.node(), "path") == "/obj/sphere1"
+    record = behind.call(outcome="denied", method="set")
+    assert record["rule"] == "floor/size" and record["ref"] in denied.value.message
+    assert record["call"] == "hou.parm('/obj/sphere1/scale').set", record
+    assert record["args"][0] == "'first'" and record["args"][1].startswith("<dict given to")
+    assert record["args"][2].startswith("'" + "x" * 64) and record["args"][3] == "…", record
+
+
+@of_one_family
+def test_a_great_request_that_rpyc_would_read_otherwise_is_not_passed_on(behind):
+    """Bytes at its end that rpyc does not look at. Directly, it is served."""
+
+    def reached(port):
+        path = behind.site.folder / ("reached-%d" % port)
+        with Session(port, behind.six) as session:
+            run = session.evaluate("lambda path, rest: open(path, 'w').close()")
+            body = session.message(attack.CALL, run, (str(path), bytes(2 * MIB)), ())
+            session.send(body + b"x", packed=False)
+            with contextlib.suppress(Ended):
+                session.answer(session.seq)
+        return path.exists()
+
+    assert reached(behind.server.port)
+    assert not reached(behind.agents["full"].port)
+    record = behind.site.wait_for_record("closed", reason="session-protocol")
+    assert "bytes after the value" in record["sentence"], record
 
 
 def test_no_request_of_houdinis_reaches_the_script_unread_because_it_is_great(machine, site):
@@ -164,4 +278,40 @@ def test_no_request_of_houdinis_reaches_the_script_unread_because_it_is_great(ma
         agent = site.bring_in("alice")
         assert arrived(agent.port) == []
         record = site.wait_for_record("closed", reason="session-protocol")
-        assert "greater than the limit" in record["sentence"], record
+        assert "bytes after the value" in record["sentence"], record
+
+
+def test_a_great_request_of_houdinis_is_judged_when_it_is_there_whole(machine, site):
+    """It is about an object that the script has not passed. Directly, it arrives."""
+    heard = []
+
+    def serve(peer):
+        client = attack.Peer(peer)
+        # The guard's own look at a server ends before.
+        with contextlib.suppress(Ended):
+            client.receive()
+            answers = [answer(client, 1, os.urandom(2 * MIB)), answer(client, 2, bytes(20 * MIB))]
+            heard.append(answers)
+            root = attack.REMOTE, ("rpyc.core.service.SlaveService", 3, 4)
+            peer.sendall(attack.frame(attack.dump((attack.REPLY, 1, root))))
+            harness.read_all(peer)
+
+    def answer(client, seq, data):
+        call = (attack.LOCAL, ("builtins.eval", 1, 2)), (attack.VALUE, (data,))
+        call = attack.CALL, (attack.TUPLE, (*call, (attack.VALUE, ())))
+        client.sock.sendall(attack.frame(attack.dump((attack.REQUEST, seq, call))))
+        return attack.Reader(client.receive()).value()
+
+    def asked(port):
+        with Session(port) as session:
+            session.root()
+            return len(session.asked)
+
+    with harness.RawUpstream(serve) as upstream:
+        assert asked(int(upstream.address.rsplit(":", 1)[1])) == 2
+        site.start_guard(upstream.address)
+        agent = site.bring_in("alice")
+        assert asked(agent.port) == 0
+    for kind, _, (_, (said, *_), _, _) in heard[-1]:
+        assert kind == attack.EXCEPTION and "has not passed" in said, said
+    assert len(attack.wait_for_call(site, 2, rule="reverse-calls", direction="to-client")) == 2

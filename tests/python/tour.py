@@ -40,6 +40,13 @@ def digest(data):
 def fetched(give):
     return digest(give())
 
+def added(first, data, more):
+    return sum(first) + sum(more) + len(data)
+
+def counted(give):
+    data, others = give()
+    return len(data) + len(others)
+
 class Box(object):
     'Holds a value.'
     made = 0
@@ -429,6 +436,13 @@ def large(conn):
     }
 
 
+def given(conn, data):
+    """Whether a callback is given what it should be, and its answer comes."""
+    took = []
+    back = conn.eval("lambda take, data: take(data)")(lambda got: took.append(got) or len(got), data)
+    return [took == [data], back]
+
+
 @stop
 def great(conn):
     """Bytes of megabytes, also such as take little room on the way, asked for by either side."""
@@ -438,6 +452,9 @@ def great(conn):
         "even": [conn.builtins.len(b"houdini!" * (20 << 17)),
                  len(conn.eval("b'houdini!' * (20 << 17)"))],
         "fetched": conn.namespace["fetched"](lambda: data) == hashlib.sha256(data).hexdigest(),
+        "given": given(conn, data),
+        "beside_others": conn.namespace["added"]([1, 2], data, more=[3]),
+        "with_others": conn.namespace["counted"](lambda: (data, [1, 2])),
     }
 
 

@@ -108,6 +108,23 @@ pub(crate) enum Token<'a> {
     Slice,
 }
 
+/// How an item begins, where its bytes have not all come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Begun<'a> {
+    /// All of it: anything but what follows here.
+    Whole(Token<'a>),
+    /// So many bytes of text follow.
+    Str(usize),
+    /// So many bytes follow.
+    Bytes(usize),
+    /// So many items follow.
+    Tuple(usize),
+    /// So many items follow.
+    Frozenset(usize),
+    /// Three items follow.
+    Slice,
+}
+
 /// Reads items off the front of bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tokens<'a>(pub(crate) &'a [u8]);
@@ -150,6 +167,41 @@ impl<'a> Tokens<'a> {
                 _ => return Err(Refused::Inside),
             },
             tag => Token::Bytes(self.bytes(tag)?.ok_or(Refused::Tag(tag))?),
+        })
+    }
+
+    /// Takes how an item begins. [`Refused::Truncated`] means that more bytes must come; not
+    /// many, whatever they announce.
+    pub(crate) fn begin(&mut self) -> Result<Begun<'a>, Refused> {
+        let start = *self;
+        Ok(match self.byte()? {
+            UNICODE => {
+                let tag = self.byte()?;
+                Begun::Str(self.bytes_length(tag)?.ok_or(Refused::Inside)?)
+            }
+            tag @ (EMPTY_BYTES | BYTES_1..=BYTES_4 | BYTES_U8 | BYTES_U32) => {
+                Begun::Bytes(self.bytes_length(tag)?.ok_or(Refused::Tag(tag))?)
+            }
+            tag @ (EMPTY_TUPLE | TUPLE_1..=TUPLE_4 | TUPLE_U8 | TUPLE_U32) => {
+                Begun::Tuple(self.tuple_count(tag)?)
+            }
+            FROZENSET => match self.byte()? {
+                tag @ (EMPTY_TUPLE | TUPLE_1..=TUPLE_4 | TUPLE_U8 | TUPLE_U32) => {
+                    Begun::Frozenset(self.tuple_count(tag)?)
+                }
+                _ => return Err(Refused::Inside),
+            },
+            SLICE => match self.byte()? {
+                TUPLE_3 => Begun::Slice,
+                _ => return Err(Refused::Inside),
+            },
+            tag @ (INT_U8 | INT_U32) if self.length(tag == INT_U32, 1)? > DIGITS_MAX + 1 => {
+                return Err(Refused::HugeInt);
+            }
+            _ => {
+                *self = start;
+                Begun::Whole(self.token()?)
+            }
         })
     }
 
@@ -262,16 +314,20 @@ impl<'a> Tokens<'a> {
     }
 
     fn tuple(&mut self, tag: u8) -> Result<usize, Refused> {
-        let count = match tag {
-            EMPTY_TUPLE => 0,
-            TUPLE_1..=TUPLE_4 => usize::from(tag - TUPLE_1) + 1,
-            _ => self.length(tag == TUPLE_U32, 5)?,
-        };
+        let count = self.tuple_count(tag)?;
         // Each item takes a byte at least, so that no count promises more than there is.
         if count > self.0.len() {
             return Err(Refused::Truncated);
         }
         Ok(count)
+    }
+
+    fn tuple_count(&mut self, tag: u8) -> Result<usize, Refused> {
+        Ok(match tag {
+            EMPTY_TUPLE => 0,
+            TUPLE_1..=TUPLE_4 => usize::from(tag - TUPLE_1) + 1,
+            _ => self.length(tag == TUPLE_U32, 5)?,
+        })
     }
 }
 

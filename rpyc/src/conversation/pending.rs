@@ -83,6 +83,18 @@ impl Open {
         self.args.end = self.args.start + "…".len();
     }
 
+    /// There are arguments that were not read.
+    pub(super) fn has_more_arguments(&mut self) {
+        if self.expression[self.args.end..].starts_with(')') {
+            let more = match self.args.is_empty() {
+                true => "…",
+                false => ", …",
+            };
+            self.expression.insert_str(self.args.end, more);
+            self.args.end += more.len();
+        }
+    }
+
     /// The expression without its arguments.
     pub(super) fn callee(&self) -> &str {
         let head = &self.expression[..self.args.start];

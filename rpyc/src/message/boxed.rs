@@ -3,10 +3,10 @@
 use super::{Malformed, Owner};
 use crate::brine::{self, Int, Plain, Token, Tokens, put_count, put_str, put_tuple};
 
-const VALUE: i64 = 1;
-const TUPLE: i64 = 2;
-const LOCAL_REF: i64 = 3;
-const REMOTE_REF: i64 = 4;
+pub(super) const VALUE: i64 = 1;
+pub(super) const TUPLE: i64 = 2;
+pub(super) const LOCAL_REF: i64 = 3;
+pub(super) const REMOTE_REF: i64 = 4;
 
 const LABEL_ZERO: u8 = 0x50;
 
@@ -230,7 +230,7 @@ impl<'a> Iterator for BoxedTuple<'a> {
 
 impl ExactSizeIterator for BoxedTuple<'_> {}
 
-fn put_label(out: &mut Vec<u8>, label: i64) {
+pub(super) fn put_label(out: &mut Vec<u8>, label: i64) {
     out.extend_from_slice(&[brine::TUPLE_2, LABEL_ZERO + label as u8]);
 }
 

@@ -8,9 +8,9 @@ use crate::head;
 
 const GETATTR: u8 = 4;
 const DELATTR: u8 = 5;
-const SETATTR: u8 = 6;
-const CALL: u8 = 7;
-const CALLATTR: u8 = 8;
+pub(super) const SETATTR: u8 = 6;
+pub(super) const CALL: u8 = 7;
+pub(super) const CALLATTR: u8 = 8;
 const REPR: u8 = 9;
 const STR: u8 = 10;
 const CMP: u8 = 11;
@@ -20,8 +20,8 @@ const PICKLE: u8 = 14;
 const DEL: u8 = 15;
 const INSPECT: u8 = 16;
 const BUFFITER: u8 = 17;
-const OLDSLICING: u8 = 18;
-const CTXEXIT: u8 = 19;
+pub(super) const OLDSLICING: u8 = 18;
+pub(super) const CTXEXIT: u8 = 19;
 const INSTANCECHECK: u8 = 20;
 
 /// A request. `target` is an object of the receiver in all of them.

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::ConfigError;
 use super::time::{HOUR, MINUTE, MONTH, RawDuration, within};
 
-/// What is taken whole anyway must be translated too, and rpyc writes lengths in 32 bits.
-const TRANSLATED: RangeInclusive<usize> = 16 << 20..=2 << 30;
+/// So much is inflated of any message, and rpyc writes lengths in 32 bits.
+const HELD: RangeInclusive<usize> = 16 << 20..=2 << 30;
 
 /// Bounds on what others can make the guard do.
 #[derive(Debug, Clone)]
@@ -41,9 +41,9 @@ pub struct Limits {
     pub peer_timeout: Duration,
     /// How far clocks may be apart when a token's dates are looked at.
     pub clock_skew: Duration,
-    /// A message between two families of rpyc that takes more than a mebibyte on its way is
-    /// held while it is translated. One that has more bytes than this ends its session.
-    pub translated_bytes: usize,
+    /// Bytes of a message that must be held whole, inflated, before it is translated to another
+    /// family of rpyc or judged. A greater one ends its session.
+    pub held_bytes: usize,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,7 +61,7 @@ pub(super) struct RawLimits {
     idle_timeout: Option<RawDuration>,
     peer_timeout: Option<RawDuration>,
     clock_skew: Option<RawDuration>,
-    translated_bytes: Option<usize>,
+    held_bytes: Option<usize>,
 }
 
 pub(super) fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
@@ -116,15 +116,15 @@ pub(super) fn limits(raw: &RawLimits) -> Result<Limits, ConfigError> {
             Duration::ZERO,
             10 * MINUTE,
         )?,
-        translated_bytes: match raw.translated_bytes.unwrap_or(256 << 20) {
-            bytes if TRANSLATED.contains(&bytes) => bytes,
+        held_bytes: match raw.held_bytes.unwrap_or(256 << 20) {
+            bytes if HELD.contains(&bytes) => bytes,
             bytes => {
                 return Err(ConfigError::Value {
-                    setting: "limits.translated_bytes",
+                    setting: "limits.held_bytes",
                     problem: format!(
                         "{bytes} is out of bounds: from {} to {} makes sense",
-                        TRANSLATED.start(),
-                        TRANSLATED.end()
+                        HELD.start(),
+                        HELD.end()
                     ),
                 });
             }

@@ -142,9 +142,12 @@ impl Flow<'_> {
                     Ok(went_on) => moved |= went_on,
                     Err(stop) => {
                         // What was understood before it still gets away.
-                        let _ =
-                            self.up
-                                .write(cx, houdini, &mut self.out.to_houdini, &mut traffic.up);
+                        let _ = self.up.write(
+                            cx,
+                            houdini,
+                            &mut self.out.to_houdini.ready,
+                            &mut traffic.up,
+                        );
                         self.stop = Some(stop);
                         return Poll::Ready(());
                     }
@@ -152,18 +155,17 @@ impl Flow<'_> {
             }
             moved |= self
                 .up
-                .write(cx, houdini, &mut self.out.to_houdini, &mut traffic.up)
+                .write(cx, houdini, &mut self.out.to_houdini.ready, &mut traffic.up)
                 .is_ready();
             moved |= self
                 .down
-                .write(cx, client, &mut self.out.to_client, &mut traffic.down)
+                .write(cx, client, &mut self.out.to_client.ready, &mut traffic.down)
                 .is_ready();
             if self.up.closed && self.down.closed {
                 return Poll::Ready(());
             }
-            let room = |out: &Out| out.to_client.len() < ENOUGH && out.to_houdini.len() < ENOUGH;
-            if room(&self.out) {
-                match self.down.read(cx, houdini, &mut traffic.taken) {
+            if self.has_room_for(Side::Server) {
+                match self.down.read(cx, houdini, &mut traffic.signs) {
                     Poll::Ready(Ok(())) => moved = true,
                     Poll::Ready(Err(_)) => {
                         self.first.get_or_insert(End::UpstreamLost);
@@ -174,7 +176,9 @@ impl Flow<'_> {
                 if self.down.source_ended {
                     self.first.get_or_insert(End::UpstreamClosed);
                 }
-                match self.up.read(cx, client, &mut traffic.taken) {
+            }
+            if self.has_room_for(Side::Client) {
+                match self.up.read(cx, client, &mut traffic.signs) {
                     Poll::Ready(Ok(())) => moved = true,
                     Poll::Ready(Err(_)) => {
                         self.first.get_or_insert(End::ClientLost);
@@ -187,6 +191,7 @@ impl Flow<'_> {
                 }
             }
             if std::mem::take(&mut self.turn_over) {
+                traffic.signs += 1;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -196,6 +201,18 @@ impl Flow<'_> {
         }
     }
 
+    /// May more be taken from a side? Not while much waits to be written to either, nor while
+    /// much of what the guard says to that side waits for the end of a great message.
+    fn has_room_for(&self, from: Side) -> bool {
+        let Out {
+            to_client,
+            to_houdini,
+        } = &self.out;
+        to_client.ready.len() < ENOUGH
+            && to_houdini.ready.len() < ENOUGH
+            && self.out.to(from).waiting() < ENOUGH
+    }
+
     /// May messages be taken out of the lanes?
     fn opens(
         &mut self,
@@ -203,7 +220,7 @@ impl Flow<'_> {
         inspector: &mut Inspector,
         traffic: &Traffic,
     ) -> bool {
-        if traffic.up > 0 || !self.out.to_houdini.is_empty() {
+        if traffic.up > 0 || !self.out.to_houdini.ready.is_empty() {
             return true;
         }
         let client = (&self.up.lane, self.up.source_ended);
@@ -230,8 +247,8 @@ impl Flow<'_> {
         if self.down.closed {
             return;
         }
-        let mut words = std::mem::take(&mut self.out.to_client);
-        words.extend(inspector.last_words(stop, &self.up.lane, &self.down.lane));
+        let mut words = std::mem::take(&mut self.out.to_client.ready);
+        words.extend(inspector.last_words(stop, &self.up.lane, &self.out));
         let length = words.len();
         let said = async {
             client.write_all_buf(&mut words).await?;
@@ -297,7 +314,7 @@ impl Way {
         &mut self,
         cx: &mut Context<'_>,
         source: &mut S,
-        taken: &mut u64,
+        signs: &mut u64,
     ) -> Poll<std::io::Result<()>>
     where
         S: AsyncRead + Unpin,
@@ -313,7 +330,7 @@ impl Way {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(count)) => {
-                *taken += count as u64;
+                *signs += count as u64;
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

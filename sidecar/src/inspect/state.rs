@@ -1,33 +1,36 @@
 //! What the messages of a session are, and what becomes of each. No I/O.
 
 mod answers;
+mod drops;
 mod great;
 mod houdini_asks;
 mod last_words;
+mod out;
 mod records;
 mod script_asks;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use rpyc::conversation::{Breach, Limits, SEQ_MAX};
 use rpyc::reverse::Reverse;
 use rpyc::{
     Body, Conversation, Family, FrameError, Head, Ids, Inflater, Lane, Malformed, Message, Next,
-    Side, WholeFrame, brine, dialect, frame,
+    Side, WholeFrame, brine, frame,
 };
 use wire::Code;
 
 use super::narrow::{self, Bench};
 use crate::audit::{OpenCall, SessionCalls, Slot};
 use crate::rules::{Live, Role};
-use great::{Great, Onward, Stepped, Translation};
+use drops::Waiting;
+use great::{BEGINNING, Great, Stepped};
 
 pub use super::denial::Who;
+pub(super) use out::Out;
 
-/// Frames with a payload of more than this are not taken whole: under a full role they go by
-/// and only their heads are looked at, in a narrow one they are denied.
+/// Frames with a payload of more than this are not taken whole: under a full role they are read
+/// as they go by, in a narrow one they are denied.
 pub(super) const WHOLE: usize = 1 << 20;
 /// How far a frame that is taken whole may inflate. zlib makes no more of 1 MiB of what rpyc
 /// sends in practice.
@@ -73,31 +76,6 @@ fn end(side: Side) -> &'static str {
     }
 }
 
-/// What is ready to be written.
-#[derive(Debug, Default)]
-pub(super) struct Out {
-    pub(super) to_client: BytesMut,
-    pub(super) to_houdini: BytesMut,
-}
-
-impl Out {
-    fn to(&mut self, side: Side) -> &mut BytesMut {
-        match side {
-            Side::Client => &mut self.to_client,
-            Side::Server => &mut self.to_houdini,
-        }
-    }
-
-    /// Bytes as they came. What was cut from one buffer is put together without a copy.
-    fn pass(&mut self, side: Side, bytes: BytesMut) {
-        let out = self.to(side);
-        match out.is_empty() {
-            true => *out = bytes,
-            false => out.unsplit(bytes),
-        }
-    }
-}
-
 /// What a lane needs to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
@@ -114,10 +92,8 @@ pub(super) enum Want {
 pub struct Inspector {
     from_client: Inflater,
     from_houdini: Inflater,
-    /// What becomes of a great message that is coming: of the client's, of Houdini's.
-    great: [Great; 2],
-    /// Greater messages are not translated, in bytes, inflated.
-    translated: usize,
+    /// The great message that is coming: of the client, of Houdini.
+    great: [Option<Great>; 2],
     state: State,
 }
 
@@ -132,6 +108,8 @@ struct State {
     calls: SessionCalls,
     slot: Option<Slot>,
     open: Ids<(Side, u64), Open>,
+    /// In the order in which they came.
+    drops: Vec<Waiting>,
     /// Numbers of our own requests to the client, whose answers are for us.
     own: HashSet<u64>,
     next_own: u64,
@@ -139,10 +117,12 @@ struct State {
     houdini_family: Option<Family>,
     /// By a message of its own.
     houdini_showed: Option<Family>,
+    /// What may be held of one message, in bytes, inflated.
+    held_bytes: usize,
 }
 
 /// A request that was forwarded.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Open {
     call: Option<OpenCall>,
     asked: Option<narrow::Asked>,
@@ -156,28 +136,24 @@ enum Fate {
     Pass,
     /// This goes on in its place.
     Instead(Vec<u8>),
-    /// It goes on in this family, piece by piece.
-    Translated(Family),
     /// It does not go on.
     Drop,
 }
 
 impl Inspector {
-    /// For a session in a role. `translated` is how many bytes a message may have that is
-    /// translated to another family.
+    /// For a session in a role. `held_bytes` is what may be held of one message.
     pub fn new(
         who: Who,
         role: &Role,
         rules: Arc<Live>,
         calls: SessionCalls,
-        translated: usize,
+        held_bytes: usize,
     ) -> Self {
         let narrow = !role.is_full();
         Self {
             from_client: Inflater::new(INFLATED),
             from_houdini: Inflater::new(INFLATED),
-            great: [Great::Passes, Great::Passes],
-            translated,
+            great: [None, None],
             state: State {
                 who,
                 conversation: Conversation::new(match narrow {
@@ -193,11 +169,13 @@ impl Inspector {
                 calls,
                 slot: None,
                 open: Ids::default(),
+                drops: Vec::new(),
                 own: HashSet::new(),
                 next_own: SEQ_MAX,
                 client_family: None,
                 houdini_family: None,
                 houdini_showed: None,
+                held_bytes,
             },
         }
     }
@@ -239,65 +217,79 @@ impl Inspector {
         lane: &mut Lane,
         out: &mut Out,
     ) -> Result<Want, Stop> {
-        let stop = |error: FrameError| Stop::of(from, error);
         loop {
-            if let Great::Translated(translation) = &mut self.great[from as usize] {
-                match translation.step()? {
-                    Stepped::Again => return Ok(Want::Turn),
-                    Stepped::More => {}
-                    Stepped::Done(frame) => {
-                        out.pass(from.other(), Bytes::from(frame).into());
-                        self.great[from as usize] = Great::Passes;
-                    }
-                }
-            }
-            if self.state.slot.is_none() && !lane.is_empty() {
+            let waits = self.great[from as usize].as_ref().is_some_and(Great::waits);
+            if self.state.slot.is_none() && (waits || !lane.is_empty()) {
                 return Ok(Want::Slot);
             }
-            match lane.cut().map_err(stop)? {
+            if waits {
+                match self.step(from, out)? {
+                    true => return Ok(Want::Turn),
+                    false => continue,
+                }
+            }
+            let next = lane.cut().map_err(|error| Stop::of(from, error))?;
+            match next {
                 Next::More => return Ok(Want::Bytes),
-                Next::Part(bytes) => match &mut self.great[from as usize] {
-                    Great::Passes => out.pass(from.other(), bytes),
-                    Great::Dropped => {}
-                    Great::Translated(translation) => translation.give(bytes),
-                },
+                Next::Part(bytes) => {
+                    if let Some(great) = &mut self.great[from as usize] {
+                        great.give(bytes);
+                    }
+                }
+                Next::Great { length, .. }
+                    if self.state.is_enforced()
+                        && lane.payload_mut().len() < BEGINNING.min(length) =>
+                {
+                    return Ok(Want::Bytes);
+                }
                 Next::Great { head, length } => {
-                    let onward = self.state.great(from, head, length, out);
-                    let onward = onward.map_err(|stop| stop.about(from, Some(head)))?;
-                    self.great[from as usize] = match onward {
-                        Onward::No => Great::Dropped,
-                        Onward::AsItIs => Great::Passes,
-                        Onward::In(to) if lane.is_compressed() => self.translate(from, length, to),
-                        Onward::In(to) => {
-                            dialect::rewrite(lane.payload_mut(), to)
-                                .map_err(|_| stop(FrameError::NoHead))?;
-                            Great::Passes
-                        }
-                    };
+                    let great = self.state.great(from, head, length, &mut lane.input, out);
+                    let great = great.map_err(|stop| stop.about(from, Some(head)))?;
+                    self.great[from as usize] = Some(great);
                     lane.pass(length);
                 }
-                Next::Whole(whole) => match self.whole(from, &whole, out) {
-                    Ok(Fate::Pass) => out.pass(from.other(), whole.into_bytes()),
-                    Ok(Fate::Instead(bytes)) => out.to(from.other()).extend_from_slice(&bytes),
-                    Ok(Fate::Drop) => {}
-                    Ok(Fate::Translated(to)) => {
-                        let length = whole.frame().body.len();
-                        let mut translation = Translation::new(from, length, to, self.translated);
-                        translation.give(whole.into_bytes());
-                        self.great[from as usize] = Great::Translated(Box::new(translation));
-                    }
-                    Err(stop) => return Err(stop.about(from, whole.frame().head())),
-                },
+                Next::Whole(whole) => {
+                    let head = whole.frame().head();
+                    let done = self.whole(from, whole, out);
+                    done.map_err(|stop| stop.about(from, head))?;
+                }
             }
         }
     }
 
-    fn translate(&self, from: Side, length: usize, to: Family) -> Great {
-        let translation = Translation::new(from, length, to, self.translated);
-        Great::Translated(Box::new(translation))
+    /// Does a small piece of the work on a great message. Gives whether it is another's turn
+    /// then.
+    fn step(&mut self, from: Side, out: &mut Out) -> Result<bool, Stop> {
+        let Some(great) = &mut self.great[from as usize] else {
+            return Ok(false);
+        };
+        let (head, length) = (great.head(), great.length());
+        let about = |stop: Stop| stop.about(from, Some(head));
+        match great.step(out).map_err(about)? {
+            Stepped::More => return Ok(false),
+            Stepped::Again => {}
+            Stepped::Unread(begun) => {
+                let understood = self.state.understood(from, &begun, length, out);
+                understood.map_err(about)?;
+            }
+            Stepped::Over(read, last) => {
+                self.great[from as usize] = None;
+                let goes_on = match read {
+                    Some(read) => {
+                        let understood = self.state.understood(from, &read, length, out);
+                        understood.map_err(about)?
+                    }
+                    None => true,
+                };
+                if goes_on {
+                    out.pass(from.other(), last);
+                }
+            }
+        }
+        Ok(true)
     }
 
-    fn whole(&mut self, from: Side, whole: &WholeFrame, out: &mut Out) -> Result<Fate, Stop> {
+    fn whole(&mut self, from: Side, whole: WholeFrame, out: &mut Out) -> Result<(), Stop> {
         let inflater = match from {
             Side::Client => &mut self.from_client,
             Side::Server => &mut self.from_houdini,
@@ -319,26 +311,26 @@ impl Inspector {
         if was_compressed {
             inflater.give_back();
         }
-        fate
+        match fate? {
+            Fate::Pass => out.pass(from.other(), whole.into_bytes()),
+            Fate::Instead(frame) => out.put(from.other(), &frame),
+            Fate::Drop => {}
+        }
+        Ok(())
     }
 
     /// A frame that is taken whole and holds a great message.
-    fn inflates_far(
-        &mut self,
-        from: Side,
-        whole: &WholeFrame,
-        out: &mut Out,
-    ) -> Result<Fate, Stop> {
+    fn inflates_far(&mut self, from: Side, whole: WholeFrame, out: &mut Out) -> Result<(), Stop> {
         let frame = whole.frame();
         let head = frame
             .head()
             .ok_or_else(|| Stop::of(from, FrameError::NoHead))?;
-        let onward = self.state.great(from, head, frame.body.len(), out)?;
-        Ok(match onward {
-            Onward::No => Fate::Drop,
-            Onward::AsItIs => Fate::Pass,
-            Onward::In(to) => Fate::Translated(to),
-        })
+        let length = frame.body.len();
+        let mut bytes = whole.into_bytes();
+        let mut great = self.state.great(from, head, length, &mut bytes, out)?;
+        great.give(bytes);
+        self.great[from as usize] = Some(great);
+        Ok(())
     }
 }
 
@@ -435,7 +427,7 @@ impl State {
             (Body::Request(request), Side::Server) => {
                 self.houdini_asks(&message, request, size, out)
             }
-            _ => self.answer(from, &message, size),
+            _ => self.answer(from, &message, size, out),
         }
     }
 }
@@ -457,3 +449,6 @@ fn encoded_for(to: Side, message: &Message<'_>) -> Vec<u8> {
         Side::Server => frame::encode_plain_with(|payload| message.write(payload)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,7 @@ proptest! {
             let houdini_side = tokio::spawn(talk(houdini, down, client_ends_first));
             let end = relay.await;
             assert_eq!(end, if client_ends_first { End::ClientClosed } else { End::UpstreamClosed });
-            assert_eq!(traffic, Traffic { up: sent_up.len() as u64, down: sent_down.len() as u64, taken: 0 });
+            assert_eq!(traffic, Traffic { up: sent_up.len() as u64, down: sent_down.len() as u64, signs: 0 });
             assert_eq!(client_side.await.unwrap(), sent_down);
             assert_eq!(houdini_side.await.unwrap(), sent_up);
         });

@@ -4,8 +4,8 @@ use hrpyc_rpyc::brine::{self, Int, Limits, Plain, Value};
 use hrpyc_rpyc::conversation::{Limits as Room, Outcome};
 use hrpyc_rpyc::frame::HEADER_LEN;
 use hrpyc_rpyc::{
-    Conversation, Family, FrameError, Head, Inflater, Lane, Message, Next, Observer, Side, Step,
-    Transcoder, Unpacked, Unpacker, dialect,
+    Abridgement, Abridger, Conversation, Family, FrameError, Head, Inflater, Lane, Malformed,
+    Message, Next, Observer, Side, Step, Transcoder, Unpacked, Unpacker, dialect,
 };
 
 /// The largest frame, and the largest payload.
@@ -310,6 +310,87 @@ pub fn conversation_made(input: &[u8]) {
         if !follower.show(side, &payload) {
             return;
         }
+    }
+}
+
+/// A message, abridged as it comes, says the same as when it is read whole.
+pub fn abridged(input: &[u8]) {
+    let whole = abridge(input.chunks(input.len().max(1)));
+    for size in [1, 7, 64] {
+        assert_eq!(abridge(input.chunks(size)), whole);
+    }
+    let limits = Limits {
+        items: usize::MAX,
+        ..Limits::WIDE
+    };
+    match (Message::read(input, limits), &whole) {
+        (Ok(message), Ok(abridged)) => {
+            assert!(!abridged.is_cut);
+            let again = Message::read(&abridged.payload, limits).expect("it is a message");
+            assert_eq!(again.head(), message.head());
+            assert_eq!(referred(&again), referred(&message));
+            assert_eq!(said(&again), said(&message));
+        }
+        (Err(_), Ok(abridged)) => {
+            let again = Message::read(&abridged.payload, limits);
+            let not_a_set = Malformed::Brine(brine::Refused::NotASet);
+            let lenient = Message::read(input, limits).err() == Some(not_a_set);
+            assert!(lenient || again.is_err(), "{again:?}");
+        }
+        (Ok(message), Err(error)) => {
+            // Exceptions are not abridged.
+            let exception = matches!(message.body, hrpyc_rpyc::Body::Exception(_));
+            assert!(exception, "{error}");
+        }
+        (Err(_), Err(_)) => {}
+    }
+    let Ok(message) = Message::read(input, limits) else {
+        return;
+    };
+    for length in (0..input.len()).step_by(1 + input.len() / 100) {
+        let mut abridger = Abridger::new();
+        let begun = abridger
+            .push(&input[..length])
+            .and_then(|()| abridger.so_far());
+        let Ok(Some(begun)) = begun else { continue };
+        let again = Message::read(&begun.payload, limits).expect("it is a message");
+        assert_eq!(again.head(), message.head());
+        assert!(referred(&message).starts_with(&referred(&again)));
+    }
+}
+
+/// What [`abridged`] looks at, made by the input.
+pub fn abridged_made(input: &[u8]) {
+    let mut source = Source(input);
+    while !source.0.is_empty() {
+        let handler = source.byte() % 22;
+        abridged(&source.request(u64::from(handler), handler));
+        abridged(&source.reply(300));
+    }
+}
+
+fn abridge<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Abridgement, Malformed> {
+    let mut abridger = Abridger::new();
+    for piece in pieces {
+        abridger.push(piece)?;
+    }
+    abridger.finish()
+}
+
+fn referred<'a>(message: &Message<'a>) -> Vec<(bool, hrpyc_rpyc::ObjectId<'a>)> {
+    let mut referred = Vec::new();
+    message.references(|owner, id| {
+        referred.push((owner == hrpyc_rpyc::message::Owner::Sender, id));
+    });
+    referred
+}
+
+/// How a conversation that begins with a message writes it.
+fn said(message: &Message<'_>) -> Option<String> {
+    let mut conversation = Conversation::new(ROOM);
+    match conversation.see(Side::Client, message, 1) {
+        Ok(Step::Asked(asked)) => Some(asked.expression().to_owned()),
+        _ => None,
     }
 }
 

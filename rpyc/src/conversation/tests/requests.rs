@@ -58,6 +58,18 @@ fn one_dialect_is_spoken() {
     talk.root();
     let six = b"\x01\x11\x51\x11\x53\x11\x51\x02";
     assert_eq!(talk.say(Side::Client, six), Err(Breach::Dialect));
+    let bound = Some(crate::Threads {
+        sender: 9,
+        receiver: 0,
+    });
+    for family in [Family::Classic, Family::Six] {
+        let head = Head::request(family, 1, 3);
+        assert!(Talk::new().conversation.is_spoken(&head));
+        let spoken = family == Family::Classic;
+        assert_eq!(talk.conversation.is_spoken(&head), spoken);
+        let threads = bound;
+        assert!(!talk.conversation.is_spoken(&Head { threads, ..head }));
+    }
     let threads = [&[0; 7][..], &[9], &[0; 8], &request(1, 3, &[])].concat();
     assert_eq!(talk.say(Side::Server, &threads), Err(Breach::Dialect));
 }

@@ -5,7 +5,7 @@ use rpyc::ids::trim;
 use rpyc::reverse::{self, Reverse};
 use rpyc::{Answered, Message, Side, Step};
 
-use super::{Fate, Open, State, Stop, breached};
+use super::{Fate, Open, Out, State, Stop, breached};
 use crate::audit::Outcome;
 
 impl State {
@@ -14,6 +14,7 @@ impl State {
         from: Side,
         message: &Message<'_>,
         size: usize,
+        out: &mut Out,
     ) -> Result<Fate, Stop> {
         let step = self.conversation.see(from, message, size);
         let step = step.map_err(|breach| breached(from, breach))?;
@@ -28,6 +29,7 @@ impl State {
             }
             settle(open, &answered, size);
         }
+        self.release_drops(out);
         if from == Side::Server && self.reverse == Reverse::Guarded {
             let family = self.client_family.unwrap_or(message.family);
             if let Some(frame) = reverse::without_module(&Message { family, ..*message }) {

@@ -1,173 +1,382 @@
 //! Messages that are too great to be taken whole.
+//!
+//! They go by in parts, and are read beside: as much is kept as a record shows, and every
+//! object that they refer to. The last part goes on when the message is understood and
+//! written down, so that nobody acts on it before.
 
-use bytes::{Buf, BytesMut};
-use jiff::Timestamp;
-use rpyc::reverse::{self, Reverse};
+use bytes::{Bytes, BytesMut};
+use rpyc::reverse::Reverse;
 use rpyc::{
-    ExceptionClass, Family, FrameError, Head, Kind, Side, Step, Threads, Transcoder, Unpacked,
-    Unpacker, exception_frame,
+    Abridgement, Abridger, Body, ExceptionClass, FrameError, Head, Kind, Message, Side, Step,
+    Threads, Transcoder, Unpacked, Unpacker, brine, dialect, exception_frame,
 };
 
 use super::answers::settle;
-use super::records::{direction, new_call};
-use super::{Open, Out, State, Stop, breached, end};
-use crate::audit::{Call, Direction, reference};
+use super::records::{great_call, plain_call};
+use super::{Fate, Open, Out, State, Stop, breached, end, malformed};
+use crate::audit::{Direction, reference};
 
-/// What becomes of the bytes of a great message.
+/// The rule against requests that are too great to be judged.
+const SIZE: &str = "floor/size";
+
+/// In a narrow role so much of a request is looked at, to say what is denied.
+pub(super) const BEGINNING: usize = 16 * 1024;
+
+/// What one brings has no end but that of the frame.
+const ITEMS: brine::Limits = brine::Limits {
+    items: usize::MAX,
+    ..brine::Limits::WIDE
+};
+
+/// A great message that is coming.
 #[derive(Debug)]
-pub(super) enum Great {
-    /// They go on as they came.
-    Passes,
+pub(super) struct Great {
+    from: Side,
+    head: Head,
+    length: usize,
+    /// What may be held of it, in bytes, inflated.
+    most: usize,
+    /// Bytes of its frame that are still to be given.
+    left: usize,
+    /// `None` when nothing more of it is looked at.
+    reading: Option<Reading>,
+    onward: Onward,
+    /// Given, and gone through up to here.
+    part: BytesMut,
+    at: usize,
+}
+
+#[derive(Debug)]
+struct Reading {
+    unpacker: Unpacker,
+    /// `None` of what is translated only.
+    abridger: Option<Abridger>,
+}
+
+/// What becomes of its bytes.
+#[derive(Debug)]
+enum Onward {
     /// They go nowhere.
     Dropped,
+    /// They go on as they came.
+    Passes,
+    /// They wait until it is judged.
+    Held(BytesMut),
     /// They wait until all of them are translated.
-    Translated(Box<Translation>),
+    Translated(Transcoder),
 }
 
-/// Whether a great message goes on, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Onward {
-    /// It does not.
-    No,
-    /// As it came.
-    AsItIs,
-    /// In this family.
-    In(Family),
-}
-
-/// A compressed message on its way to a peer of another family.
-#[derive(Debug)]
-pub(super) struct Translation {
-    from: Side,
-    most: usize,
-    unpacker: Unpacker,
-    transcoder: Transcoder,
-    /// Received, not translated yet.
-    waiting: BytesMut,
-}
-
-/// What became of one step of a translation.
+/// What became of one step.
 pub(super) enum Stepped {
     /// All that was given is used up.
     More,
     /// There is more to do.
     Again,
-    /// The translated frame.
-    Done(Vec<u8>),
+    /// So far and no further it is read; the rest goes by.
+    Unread(Abridgement),
+    /// It is over: what there is of it to be looked at, and what is to go on then.
+    Over(Option<Abridgement>, BytesMut),
 }
 
-impl Translation {
-    /// For a frame with a compressed body of `length` bytes, which holds a message of `most`
-    /// bytes at most.
-    pub(super) fn new(from: Side, length: usize, to: Family, most: usize) -> Self {
+impl Great {
+    fn new(
+        from: Side,
+        head: Head,
+        length: usize,
+        most: usize,
+        reading: Option<Reading>,
+        onward: Onward,
+    ) -> Self {
         Self {
             from,
+            head,
+            length,
             most,
-            unpacker: Unpacker::new(length, true, most),
-            transcoder: Transcoder::new(to),
-            waiting: BytesMut::new(),
+            left: rpyc::frame::HEADER_LEN + length + 1,
+            reading,
+            onward,
+            part: BytesMut::new(),
+            at: 0,
         }
+    }
+
+    /// What it begins with.
+    pub(super) fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The same, unless it was answered already and goes nowhere.
+    pub(super) fn goes_on(&self) -> Option<Head> {
+        match self.onward {
+            Onward::Dropped => None,
+            _ => Some(self.head),
+        }
+    }
+
+    /// Bytes of its payload as it travels.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Is there something to be gone through?
+    pub(super) fn waits(&self) -> bool {
+        !self.part.is_empty()
     }
 
     /// Takes the next bytes of the frame, when those before are used up.
     pub(super) fn give(&mut self, bytes: BytesMut) {
-        self.waiting = bytes;
+        self.left -= bytes.len();
+        self.part = bytes;
+        self.at = 0;
     }
 
     /// Does a small piece of the work.
-    pub(super) fn step(&mut self) -> Result<Stepped, Stop> {
-        let mut rest = &self.waiting[..];
-        let stepped = match self.unpacker.step(&mut rest) {
-            Ok(Unpacked::Piece(piece)) => self.transcoder.push(piece).map(|()| Stepped::Again),
-            Ok(Unpacked::More) => Ok(Stepped::More),
-            Ok(Unpacked::End) => self.transcoder.finish().map(Stepped::Done),
-            Err(error) => Err(error),
+    pub(super) fn step(&mut self, out: &mut Out) -> Result<Stepped, Stop> {
+        let Some(reading) = &mut self.reading else {
+            if self.left == 0 {
+                return self.over();
+            }
+            let part = std::mem::take(&mut self.part);
+            self.go_on(part, out);
+            return Ok(Stepped::More);
         };
-        let taken = self.waiting.len() - rest.len();
-        self.waiting.advance(taken);
-        stepped.map_err(|error| match error {
+        let mut rest = &self.part[self.at..];
+        let unpacked = match reading.unpacker.step(&mut rest) {
+            Ok(unpacked) => unpacked,
+            // What is not held has no limit. It is read no further.
+            Err(FrameError::Bomb) if matches!(self.onward, Onward::Passes) => {
+                let abridger = self.reading.take().and_then(|reading| reading.abridger);
+                let abridged = abridger.map(Abridger::so_far).transpose();
+                return match abridged
+                    .map_err(|error| malformed(self.from, error))?
+                    .flatten()
+                {
+                    Some(abridged) => Ok(Stepped::Unread(abridged)),
+                    None => Err(Stop::of(self.from, FrameError::NoHead)),
+                };
+            }
+            Err(error) => return Err(self.wrong(error)),
+        };
+        match unpacked {
+            Unpacked::Piece(piece) => {
+                if let Some(abridger) = &mut reading.abridger {
+                    let pushed = abridger.push(piece);
+                    pushed.map_err(|error| malformed(self.from, error))?;
+                }
+                if let Onward::Translated(transcoder) = &mut self.onward {
+                    let pushed = transcoder.push(piece);
+                    pushed.map_err(|error| Stop::of(self.from, error))?;
+                }
+                self.at = self.part.len() - rest.len();
+                Ok(Stepped::Again)
+            }
+            Unpacked::More => {
+                let part = std::mem::take(&mut self.part);
+                self.at = 0;
+                self.go_on(part, out);
+                Ok(Stepped::More)
+            }
+            Unpacked::End => self.over(),
+        }
+    }
+
+    fn over(&mut self) -> Result<Stepped, Stop> {
+        let part = std::mem::take(&mut self.part);
+        let last = match std::mem::replace(&mut self.onward, Onward::Dropped) {
+            Onward::Dropped => BytesMut::new(),
+            Onward::Passes => part,
+            Onward::Held(mut held) => {
+                held.unsplit(part);
+                held
+            }
+            Onward::Translated(mut transcoder) => {
+                let frame = transcoder.finish();
+                let frame = frame.map_err(|error| Stop::of(self.from, error))?;
+                Bytes::from(frame).into()
+            }
+        };
+        let abridger = self.reading.take().and_then(|reading| reading.abridger);
+        let abridged = abridger.map(Abridger::finish).transpose();
+        let abridged = abridged.map_err(|error| malformed(self.from, error))?;
+        Ok(Stepped::Over(abridged, last))
+    }
+
+    /// A part of it that was gone through.
+    fn go_on(&mut self, part: BytesMut, out: &mut Out) {
+        match &mut self.onward {
+            Onward::Passes => out.begin(self.from.other(), part),
+            Onward::Held(held) => held.unsplit(part),
+            Onward::Dropped | Onward::Translated(_) => {}
+        }
+    }
+
+    fn wrong(&self, error: FrameError) -> Stop {
+        match error {
             FrameError::Bomb => Stop::new(format_args!(
-                "{} sent a message of more than {} bytes, which is more than is translated \
-                 between different families of rpyc (limits.translated_bytes)",
+                "{} sent a message of more than {} bytes, which is more than may be held until \
+                 it is translated or judged (limits.held_bytes)",
                 end(self.from),
                 self.most
             )),
             error => Stop::of(self.from, error),
-        })
+        }
     }
 }
 
-/// The rule against requests that are too great to be judged.
-const SIZE: &str = "floor/size";
-
 impl State {
-    /// A message that is too great to be taken whole: of `length` bytes as it travels, or of
-    /// far more once it is inflated. Gives the family that it must be translated to, and
-    /// whether it goes on at all.
+    /// A message that is too great to be taken whole begins: of `length` bytes as it travels,
+    /// or of far more once it is inflated. `frame` has its first bytes.
     pub(super) fn great(
         &mut self,
         from: Side,
         head: Head,
         length: usize,
+        frame: &mut [u8],
         out: &mut Out,
-    ) -> Result<Onward, Stop> {
+    ) -> Result<Great, Stop> {
         self.speaks(from, &head)?;
-        let narrow = self.is_enforced();
-        match (from, head.kind) {
-            (Side::Client, Kind::Request { .. }) if narrow => {
-                let why = format!("a request of {length} bytes is greater than this role allows");
-                let call = great_call(length);
-                let reference = reference();
-                let frame = self.who.denies(
-                    head,
-                    ExceptionClass::PermissionError,
-                    &why,
-                    SIZE,
-                    &reference,
-                );
-                self.write_denied(call, SIZE, reference);
-                out.to_client.extend_from_slice(&frame);
-                return Ok(Onward::No);
+        let too_great = || Stop::of(from, FrameError::TooBig(length));
+        let most = self.held_bytes;
+        let compressed = frame.get(rpyc::frame::HEADER_LEN - 1) == Some(&1);
+        if self.is_enforced() {
+            match (from, head.kind) {
+                (Side::Client, Kind::Request { .. }) => {
+                    let begun = beginning(from, length, compressed, frame)?;
+                    self.deny_great(head, length, begun, out)?;
+                    return Ok(Great::new(from, head, length, most, None, Onward::Dropped));
+                }
+                (Side::Server, Kind::Reply) => {
+                    self.unread(from, head, length, out)?;
+                    self.keep_back(head, length, out);
+                    return Ok(Great::new(from, head, length, most, None, Onward::Dropped));
+                }
+                // It is refused when it was read.
+                (Side::Server, Kind::Request { .. }) => {}
+                _ => return Err(too_great()),
             }
-            (Side::Client, _) if narrow => {
-                return Err(Stop::of(from, FrameError::TooBig(length)));
-            }
-            (Side::Server, kind)
-                if self.reverse == Reverse::Guarded && !reverse::may_go_unread(kind) =>
-            {
-                return Err(Stop::of(from, FrameError::TooBig(length)));
-            }
-            _ => {}
         }
-        self.unread(from, head, length)?;
-        if self.bench.is_some()
-            && !narrow
-            && matches!(head.kind, Kind::Request { .. })
-            && let Some(open) = self.open.get_mut(&(from, head.seq))
+        let guarded = from == Side::Server && self.reverse == Reverse::Guarded;
+        let abridger = match head.kind {
+            // Its module may have to be changed, for which it would have to be rewritten.
+            Kind::Exception if guarded => return Err(too_great()),
+            Kind::Exception => {
+                self.unread(from, head, length, out)?;
+                None
+            }
+            _ => Some(Abridger::new()),
+        };
+        let to = match self.is_bridged() {
+            true => *self.family_of(from.other()),
+            false => None,
+        };
+        let onward = match (to, head.kind) {
+            (Some(to), _) if compressed => Onward::Translated(Transcoder::new(to)),
+            (_, Kind::Request { .. }) if guarded => Onward::Held(BytesMut::new()),
+            _ => Onward::Passes,
+        };
+        if let Some(to) = to
+            && !compressed
         {
-            open.shadow = Some(SIZE.into());
+            let payload = &mut frame[rpyc::frame::HEADER_LEN..];
+            dialect::rewrite(payload, to).map_err(|_| Stop::of(from, FrameError::NoHead))?;
         }
-        if narrow {
-            // The answer is known to be great and nothing else: what it refers to cannot be
-            // judged later.
-            let text = format!(
-                "the answer of {length} bytes is greater than this role allows\nhint: ask for \
-                 less at a time"
-            );
-            let frame =
-                exception_frame(self.asked_by(head), ExceptionClass::PermissionError, &text);
-            out.to_client.extend_from_slice(&frame);
-            return Ok(Onward::No);
-        }
-        Ok(match self.is_bridged() {
-            true => Onward::In(self.family_of(from.other()).unwrap_or(head.family)),
-            false => Onward::AsItIs,
-        })
+        let translated = matches!(onward, Onward::Translated(_));
+        let reading = (translated || abridger.is_some()).then(|| Reading {
+            unpacker: Unpacker::new(length, compressed, most),
+            abridger,
+        });
+        Ok(Great::new(from, head, length, most, reading, onward))
     }
 
-    /// The request that the client has sent for this answer.
-    fn asked_by(&self, answer: Head) -> Head {
-        Head {
+    /// A great message was read, and waits for its end to go on. Gives whether it may.
+    pub(super) fn understood(
+        &mut self,
+        from: Side,
+        abridged: &Abridgement,
+        length: usize,
+        out: &mut Out,
+    ) -> Result<bool, Stop> {
+        let message = Message::read(&abridged.payload, ITEMS);
+        let message = message.map_err(|error| malformed(from, error))?;
+        let family = self.client_family.unwrap_or(message.family);
+        let message = Message { family, ..message };
+        match (&message.body, from) {
+            (Body::Request(request), Side::Server) if self.reverse == Reverse::Guarded => {
+                // What else it refers to is not known, and could not be judged.
+                if abridged.is_cut {
+                    return Err(Stop::of(from, FrameError::TooBig(length)));
+                }
+                let fate = self.houdini_asks(&message, request, length, out)?;
+                return Ok(!matches!(fate, Fate::Drop));
+            }
+            (Body::Request(_), _) => {
+                let call = self.note(from, &message, abridged.is_cut, length)?;
+                let mut open = Open::default();
+                if from == Side::Client && self.bench.is_some() {
+                    open.shadow = Some(SIZE.into());
+                }
+                self.begin(&mut open, call);
+                self.open.insert((from, message.seq), open);
+            }
+            _ => {
+                let mut references = 0;
+                message.references(|_, _| references += 1);
+                match references > self.conversation.room(from) {
+                    true => self.unread(from, message.head(), length, out)?,
+                    false => drop(self.answer(from, &message, length, out)?),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Follows an answer of which only the head was read.
+    fn unread(&mut self, from: Side, head: Head, size: usize, out: &mut Out) -> Result<(), Stop> {
+        let family = self.client_family.unwrap_or(head.family);
+        let head = Head { family, ..head };
+        let step = self.conversation.see_head(from, head, size);
+        if let Step::Answered(answered) = step.map_err(|breach| breached(from, breach))?
+            && let Some(open) = self.open.remove(&(from.other(), head.seq))
+        {
+            settle(open, &answered, size);
+        }
+        self.release_drops(out);
+        Ok(())
+    }
+
+    /// Denies a request for its size.
+    fn deny_great(
+        &mut self,
+        head: Head,
+        length: usize,
+        begun: Option<Abridgement>,
+        out: &mut Out,
+    ) -> Result<(), Stop> {
+        let class = ExceptionClass::PermissionError;
+        let why = format!("a request of {length} bytes is greater than this role allows");
+        let Some(begun) = begun else {
+            let reference = reference();
+            let frame = self.who.denies(head, class, &why, SIZE, &reference);
+            self.write_denied(great_call(length), SIZE, reference);
+            out.say(Side::Client, &frame);
+            return Ok(());
+        };
+        let message = Message::read(&begun.payload, ITEMS);
+        let message = message.map_err(|error| malformed(Side::Client, error))?;
+        let call = self.note(Side::Client, &message, begun.is_cut, length)?;
+        let call = match (&message.body, call) {
+            (_, Some(call)) => call,
+            (Body::Request(request), None) => plain_call(Direction::ToHoudini, request, length),
+            (_, None) => great_call(length),
+        };
+        self.deny(&message, call, class, SIZE, &why, out);
+        Ok(())
+    }
+
+    /// Tells the script that an answer is not passed on. It is known to be great and nothing
+    /// else: what it refers to could not be judged later.
+    fn keep_back(&mut self, answer: Head, length: usize, out: &mut Out) {
+        let asked = Head {
             kind: Kind::Request { handler: 0 },
             family: self.client_family.unwrap_or(answer.family),
             threads: answer.threads.map(|threads| Threads {
@@ -175,44 +384,35 @@ impl State {
                 receiver: threads.sender,
             }),
             ..answer
-        }
-    }
-
-    /// Follows a message of which only the head was read.
-    pub(super) fn unread(&mut self, from: Side, head: Head, size: usize) -> Result<(), Stop> {
-        let family = self.client_family.unwrap_or(head.family);
-        let head = Head { family, ..head };
-        let step = self.conversation.see_head(from, head, size);
-        match step.map_err(|breach| breached(from, breach))? {
-            Step::Asked(asked) => {
-                let call = new_call(direction(from), &asked, size);
-                let mut open = Open {
-                    call: None,
-                    asked: None,
-                    shadow: None,
-                };
-                self.begin(&mut open, Some(call));
-                self.open.insert((from, head.seq), open);
-            }
-            Step::Answered(answered) => {
-                if let Some(open) = self.open.remove(&(from.other(), head.seq)) {
-                    settle(open, &answered, size);
-                }
-            }
-        }
-        Ok(())
+        };
+        let text = format!(
+            "the answer of {length} bytes is greater than this role allows\nhint: ask for less at \
+             a time"
+        );
+        let frame = exception_frame(asked, ExceptionClass::PermissionError, &text);
+        out.say(Side::Client, &frame);
     }
 }
 
-fn great_call(size: usize) -> Call {
-    Call {
-        time: Timestamp::now(),
-        direction: Direction::ToHoudini,
-        expression: "<a great request>".into(),
-        class: "".into(),
-        method: "?".into(),
-        arguments: Vec::new(),
-        bytes_up: size as u64,
-        reference: None,
+/// Enough of a request to say what it asks for, where there is that.
+fn beginning(
+    from: Side,
+    length: usize,
+    compressed: bool,
+    frame: &[u8],
+) -> Result<Option<Abridgement>, Stop> {
+    let mut unpacker = Unpacker::new(length, compressed, usize::MAX);
+    let mut abridger = Abridger::new();
+    let (mut rest, mut left) = (frame, BEGINNING);
+    while left > 0 {
+        let unpacked = unpacker.step(&mut rest);
+        let Unpacked::Piece(piece) = unpacked.map_err(|error| Stop::of(from, error))? else {
+            break;
+        };
+        let piece = &piece[..piece.len().min(left)];
+        left -= piece.len();
+        let pushed = abridger.push(piece);
+        pushed.map_err(|error| malformed(from, error))?;
     }
+    abridger.so_far().map_err(|error| malformed(from, error))
 }

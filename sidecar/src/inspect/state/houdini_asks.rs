@@ -39,11 +39,8 @@ impl State {
             self.conversation.withdraw(Side::Server, message);
             let mut head = message.head();
             head.family = self.houdini_family.unwrap_or(head.family);
-            out.to_houdini.extend_from_slice(&refuses_houdini(
-                head,
-                reverse::refused_as(request),
-                why,
-            ));
+            let frame = refuses_houdini(head, reverse::refused_as(request), why);
+            out.say(Side::Server, &frame);
             if let Some(slot) = self.slot.take() {
                 let denied = Outcome::Denied("reverse-calls".into());
                 slot.write(call, &denied, std::time::Duration::ZERO, 0);
@@ -51,11 +48,7 @@ impl State {
             self.can_begin_without(request)?;
             return Ok(Fate::Drop);
         }
-        let mut open = Open {
-            call: None,
-            asked: None,
-            shadow: None,
-        };
+        let mut open = Open::default();
         let mut call = (weight != Weight::Housekeeping).then_some(call);
         if let Some(call) = &mut call {
             self.put_arguments(Side::Server, message.seq, request, call);

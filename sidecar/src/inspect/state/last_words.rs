@@ -8,7 +8,7 @@ use rpyc::{ExceptionClass, Head, Kind, Lane, Observer, Side, exception_frame};
 use wire::Code;
 
 use super::great::Great;
-use super::{Inspector, Stop};
+use super::{Inspector, Out, Stop};
 
 /// So many requests are answered at most, the newest. A script has one open for each of its
 /// threads, and one more for each callback within a callback.
@@ -25,25 +25,27 @@ impl Stop {
 }
 
 impl Inspector {
-    /// The frames that tell a script why its session ends, to be written behind what it was
-    /// sent from the lane `to_client`. Empty when it is in the middle of a frame there, or
-    /// waits for nothing. What is left in the lane `from_client` counts as asked.
+    /// The frames that tell a script why its session ends, to be written behind what is `out`
+    /// for it. Empty when that leaves it in the middle of a message, or it waits for nothing.
+    /// What is left in the lane `from_client` counts as asked.
     pub(in crate::inspect) fn last_words(
         &self,
         stop: &Stop,
         from_client: &Lane,
-        to_client: &Lane,
+        out: &Out,
     ) -> Vec<u8> {
-        let passes = matches!(self.great[Side::Server as usize], Great::Passes);
-        if to_client.is_passing() && passes {
+        if !out.to_client.is_between_messages() {
             return Vec::new();
         }
-        let mut asked = self.state.conversation.outstanding(Side::Client);
+        let conversation = &self.state.conversation;
+        let mut asked = conversation.outstanding(Side::Client);
         asked.extend(stop.asked);
+        let great = &self.great[Side::Client as usize];
+        asked.extend(great.as_ref().and_then(Great::goes_on));
         if !from_client.is_passing() {
             Observer::new().observe(&from_client.input, |head| asked.push(head));
         }
-        asked.retain(waits);
+        asked.retain(|head| waits(head) && conversation.is_spoken(head));
         asked.sort_unstable_by_key(|head| head.seq);
         asked.dedup_by_key(|head| head.seq);
         let text = self.explained(stop);

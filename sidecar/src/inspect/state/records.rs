@@ -1,9 +1,10 @@
 //! The records of calls.
 
 use jiff::Timestamp;
-use rpyc::{Boxed, Request, Side};
+use rpyc::conversation::Weight;
+use rpyc::{Body, Boxed, Message, Request, Side, Step};
 
-use super::{Open, State};
+use super::{Open, State, Stop, breached};
 use crate::audit::{Argument, Call, Direction};
 
 impl State {
@@ -13,6 +14,37 @@ impl State {
         {
             open.call = Some(slot.begin(call));
         }
+    }
+
+    /// Follows a great request. Gives its record, unless it is left out. `is_cut` says that only
+    /// the beginning of it was read.
+    pub(super) fn note(
+        &mut self,
+        from: Side,
+        message: &Message<'_>,
+        is_cut: bool,
+        size: usize,
+    ) -> Result<Option<Call>, Stop> {
+        let step = match is_cut {
+            true => self.conversation.see_beginning(from, message, size),
+            false => self.conversation.see(from, message, size),
+        };
+        let step = step.map_err(|breach| breached(from, breach))?;
+        let (Step::Asked(asked), Body::Request(request)) = (step, &message.body) else {
+            return Err(Stop::of(from, "an answer that is a request"));
+        };
+        if asked.weight() == Weight::Housekeeping {
+            return Ok(None);
+        }
+        let mut call = new_call(direction(from), &asked, size);
+        self.put_arguments(from, message.seq, request, &mut call);
+        if is_cut && matches!(request, Request::Call { .. } | Request::CallAttr { .. }) {
+            call.arguments.push(Argument {
+                keyword: None,
+                value: "…".into(),
+            });
+        }
+        Ok(Some(call))
     }
 
     /// Puts the arguments of a request into its record, and leaves them out of all that
@@ -52,7 +84,7 @@ impl State {
     }
 }
 
-pub(super) fn direction(asker: Side) -> Direction {
+fn direction(asker: Side) -> Direction {
     match asker {
         Side::Client => Direction::ToHoudini,
         Side::Server => Direction::ToClient,
@@ -85,6 +117,20 @@ pub(super) fn plain_call(direction: Direction, request: &Request<'_>, size: usiz
         expression: request.name().to_owned(),
         class: "".into(),
         method: request.name().into(),
+        arguments: Vec::new(),
+        bytes_up: size as u64,
+        reference: None,
+    }
+}
+
+/// The record of a request of which nothing can be said.
+pub(super) fn great_call(size: usize) -> Call {
+    Call {
+        time: Timestamp::now(),
+        direction: Direction::ToHoudini,
+        expression: "<a great request>".into(),
+        class: "".into(),
+        method: "?".into(),
         arguments: Vec::new(),
         bytes_up: size as u64,
         reference: None,

@@ -2,7 +2,7 @@
 
 use rpyc::conversation::Weight;
 use rpyc::message::Owner;
-use rpyc::{Body, ExceptionClass, Head, Message, Request, Side, Step, none_frame};
+use rpyc::{Body, ExceptionClass, Head, Message, Request, Side, Step};
 
 use super::records::{new_call, plain_call};
 use super::{Fate, Open, Out, State, Stop, breached, encoded};
@@ -34,11 +34,7 @@ impl State {
         if let Some(call) = &mut call {
             self.put_arguments(Side::Client, message.seq, request, call);
         }
-        let mut open = Open {
-            call: None,
-            asked: None,
-            shadow: None,
-        };
+        let mut open = Open::default();
         if let Some(judged) = judged {
             if let Verdict::Deny { rule, why } = &judged.verdict {
                 let class = match judged.raised_as {
@@ -56,23 +52,25 @@ impl State {
                 self.deny(message, call, class, UNKNOWN, why, out);
                 return Ok(Fate::Drop);
             }
-            // The id could mean another object by the time an open request is looked at.
-            if last_drop.is_some_and(|drops| drops.open_requests > 0) {
-                self.conversation.withdraw(Side::Client, message);
-                out.to_client
-                    .extend_from_slice(&none_frame(self.client_head(message)));
-                return Ok(Fate::Drop);
-            }
             open.shadow = match &judged.verdict {
                 Verdict::WouldDeny { rule, .. } => Some(rule.to_string()),
                 _ if unknown => Some(UNKNOWN.into()),
                 _ => None,
             };
             open.asked = Some(judged.asked);
-            if last_drop.is_some()
-                && let (Some(bench), Some(target)) = (&mut self.bench, request.target())
+            if let Some(drops) = last_drop
+                && let Some(target) = request.target()
             {
-                bench.dropped(&target);
+                if drops.open_requests > 0
+                    && let Fate::Instead(frame) = self.forwarded(Side::Client, message)
+                {
+                    self.hold_drop(&target, frame);
+                    self.open.insert((Side::Client, message.seq), open);
+                    return Ok(Fate::Drop);
+                }
+                if let Some(bench) = &mut self.bench {
+                    bench.dropped(&target);
+                }
             }
         }
         self.begin(&mut open, call);
@@ -89,7 +87,7 @@ impl State {
     }
 
     /// Tells the script, writes it down, and releases what the request passed by reference.
-    fn deny(
+    pub(super) fn deny(
         &mut self,
         message: &Message<'_>,
         call: Call,
@@ -118,11 +116,11 @@ impl State {
                             count: 1,
                         }),
                     };
-                    out.to_client.extend_from_slice(&encoded(&release));
+                    out.say(Side::Client, &encoded(&release));
                 }
             });
         }
-        out.to_client.extend_from_slice(&frame);
+        out.say(Side::Client, &frame);
     }
 
     pub(super) fn write_denied(&mut self, mut call: Call, rule: &str, reference: String) {

@@ -47,6 +47,7 @@ fn main() {
                     .or_default()
                     .push(conversation.clone());
             }
+            inputs.entry("abridged").or_default().push(payload.clone());
             inputs.entry("message").or_default().push(payload);
         }
     }
