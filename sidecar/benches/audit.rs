@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use certs::AuditKey;
-use hrpyc_guard::audit::{Argument, Audit, Call, Direction, Outcome, SessionCalls};
+use hrpyc_guard::audit::{Argument, Audit, CALLED, Call, Direction, Outcome, SessionCalls};
 use hrpyc_guard::config::AuditConfig;
 use jiff::Timestamp;
 
@@ -21,6 +21,7 @@ fn call() -> Call {
         time: Timestamp::now(),
         direction: Direction::ToHoudini,
         expression: "hou.node('/obj/sphere1').parm('scale').set".into(),
+        form: CALLED,
         class: "hou.Parm".into(),
         method: "set".into(),
         arguments: vec![

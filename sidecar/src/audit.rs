@@ -36,7 +36,9 @@ use crate::limits::AddressKey;
 use crate::policy::Permit;
 use crate::relay::{End, Traffic};
 use budget::{Allowance, Budget, Verdict};
-pub use calls::{Argument, Call, Direction, OpenCall, Outcome, SessionCalls, Slot, reference};
+pub use calls::{
+    Argument, CALLED, Call, Direction, OpenCall, Outcome, SessionCalls, Slot, reference,
+};
 pub use files::{CALLS, CONNECTIONS};
 pub use queue::Full;
 use queue::Queue;

@@ -97,8 +97,13 @@ def arguments(texts):
     return args, named
 
 
+#: How the arguments of what is no plain call stand behind it.
+FORMS = {"__len__": "", "__contains__": "", "__getitem__": "[…]"}
+
+
 def in_audit(record):
     """What a record of the audit says, to be compared."""
+    assert record.get("form", "(…)") == FORMS.get(record["method"], "(…)"), record
     args, named = arguments(record.get("args", []))
     assert (record["outcome"] == "exception") == ("exception" in record), record
     return json.dumps([

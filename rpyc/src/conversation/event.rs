@@ -61,9 +61,15 @@ impl Asked<'_> {
         &self.open.expression
     }
 
-    /// The same without the arguments: `hou.node('/obj/a').parm('tx').set`.
+    /// The same without what [`form`](Self::form) tells of: `hou.node('/obj/a').parm('tx').set`.
     pub fn callee(&self) -> &str {
         self.open.callee()
+    }
+
+    /// How the arguments stand behind the callee, each in the place of a `…`: `(…)` of a call,
+    /// ` = …`, `[…]`, ` == …`. Nothing where the callee is all of the expression.
+    pub fn form(&self) -> &'static str {
+        self.open.form
     }
 
     /// The class of the object that it is about, or the module; of a call of a bound

@@ -16,6 +16,35 @@ const ARGUMENTS_MAX: usize = 256;
 /// Room for an object that is an argument, in bytes.
 const REFERENCE_MAX: usize = 96;
 
+impl Request<'_> {
+    /// How its arguments are written behind what it is about, each in the place of a `…`.
+    pub(super) fn form(&self) -> &'static str {
+        match self {
+            Self::CallAttr {
+                name, args, kwargs, ..
+            } if kwargs.is_empty() => match (*name, args.len()) {
+                ("__len__" | "__iter__" | "__bool__" | "__nonzero__", 0) => "",
+                ("__next__" | "next", 0) | ("__contains__", 1) => "",
+                ("__getitem__" | "__delitem__", 1) => "[…]",
+                ("__setitem__", 2) => "[…] = …",
+                _ => "(…)",
+            },
+            Self::Call { .. } | Self::CallAttr { .. } | Self::CtxExit { .. } => "(…)",
+            Self::SetAttr { .. } => " = …",
+            Self::Cmp { op, .. } => match op {
+                Compare::Cmp => " <=> …",
+                Compare::Eq => " == …",
+                Compare::Ne => " != …",
+                Compare::Lt => " < …",
+                Compare::Gt => " > …",
+                Compare::Le => " <= …",
+                Compare::Ge => " >= …",
+            },
+            _ => "",
+        }
+    }
+}
+
 /// Writes requests that go to the side that owns `theirs`, from the one that owns `own`.
 pub(super) struct Writer<'t> {
     pub(super) asker: Side,

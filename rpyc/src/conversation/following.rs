@@ -66,7 +66,7 @@ impl Conversation {
         }
         .request(request);
 
-        let mut open = Open::new(request.handler(), subject, text, args, size);
+        let mut open = Open::new(request.handler(), subject, text, args, request.form(), size);
         if let Request::Del { count, .. } = request
             && let Some(slot) = target
         {

@@ -18,6 +18,7 @@ pub(super) struct Open {
     pub(super) threads: Option<Threads>,
     pub(super) expression: String,
     args: Range<usize>,
+    pub(super) form: &'static str,
     pub(super) class: Arc<str>,
     pub(super) method: Arc<str>,
     pub(super) weight: Weight,
@@ -38,6 +39,7 @@ impl Open {
         subject: Subject,
         text: Text,
         args: Range<usize>,
+        form: &'static str,
         size: usize,
     ) -> Self {
         Self {
@@ -45,6 +47,7 @@ impl Open {
             threads: None,
             expression: text.into_string(),
             args,
+            form,
             class: subject.class,
             method: subject.method,
             weight: subject.weight,
@@ -69,7 +72,7 @@ impl Open {
         let mut text = Text::new();
         text.push("<a great request>");
         let end = text.len();
-        Self::new(handler, subject, text, end..end, size)
+        Self::new(handler, subject, text, end..end, "", size)
     }
 
     /// Bytes that it takes beside a fixed number.
@@ -95,10 +98,13 @@ impl Open {
         }
     }
 
-    /// The expression without its arguments.
+    /// The expression without its arguments, and without what holds them.
     pub(super) fn callee(&self) -> &str {
+        let Some((opening, _)) = self.form.split_once('…') else {
+            return &self.expression;
+        };
         let head = &self.expression[..self.args.start];
-        head.trim_end_matches(['(', '[', ' ', '='])
+        head.strip_suffix(opening).unwrap_or(head)
     }
 
     pub(super) fn names(&mut self, slot: Slot) {

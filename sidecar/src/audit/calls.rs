@@ -35,6 +35,9 @@ const VALUE: usize = 200;
 /// The most arguments.
 const ARGUMENTS: usize = 16;
 
+/// The form of a call. It is not written down: a record without a form is that of a call.
+pub const CALLED: &str = "(…)";
+
 /// Who asks whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -88,6 +91,9 @@ pub struct Call {
     /// What is called, readable and without the arguments of this call:
     /// `hou.node('/obj/sphere1').parm('scale').set`.
     pub expression: String,
+    /// How the arguments stand behind the expression, each in the place of a `…`: [`CALLED`],
+    /// ` = …`, `[…]`; nothing where the expression says it all.
+    pub form: &'static str,
     /// The class of the object, or nothing.
     pub class: Arc<str>,
     /// The method, or what is done with the object (`getattr`, `del`).
@@ -263,6 +269,9 @@ fn body(
     out.extend_from_slice(&shared.who);
     push_text(&mut out, "direction", call.direction.as_str(), NAME);
     push_text(&mut out, "call", &call.expression, EXPRESSION);
+    if call.form != CALLED {
+        push_text(&mut out, "form", call.form, NAME);
+    }
     if !call.class.is_empty() {
         push_text(&mut out, "class", &call.class, NAME);
     }

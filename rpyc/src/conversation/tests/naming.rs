@@ -32,6 +32,74 @@ fn a_method_call_is_one_expression() {
 }
 
 #[test]
+fn an_expression_is_what_it_is_about_and_the_form_of_its_arguments() {
+    let mut talk = Talk::new();
+    talk.hou();
+    let hou = || theirs("module", 2);
+    let one = || text("k");
+    let operator = |name, given: &[Value<'_>]| {
+        let given = plain(&Value::Tuple(given.to_vec()));
+        (CALLATTR, vec![hou(), text(name), given, empty()])
+    };
+    let k = Value::Str("k");
+    let v = Value::Int(Int::Small(7));
+    let cases = [
+        ((6, vec![hou(), text("x"), one()]), "hou.x", " = …", "'k'"),
+        (
+            (11, vec![hou(), one(), text("__lt__")]),
+            "hou",
+            " < …",
+            "'k'",
+        ),
+        (
+            (11, vec![hou(), one(), text("__ne__")]),
+            "hou",
+            " != …",
+            "'k'",
+        ),
+        (operator("__getitem__", &[k.clone()]), "hou", "[…]", "'k'"),
+        (
+            operator("__delitem__", &[k.clone()]),
+            "del hou",
+            "[…]",
+            "'k'",
+        ),
+        (
+            operator("__setitem__", &[k.clone(), v.clone()]),
+            "hou",
+            "[…] = …",
+            "'k'] = 7",
+        ),
+        (operator("__contains__", &[k.clone()]), "'k' in hou", "", ""),
+        (operator("__len__", &[]), "len(hou)", "", ""),
+        (
+            operator("node", &[k.clone(), v]),
+            "hou.node",
+            "(…)",
+            "'k', 7",
+        ),
+        (operator("node", &[]), "hou.node", "(…)", ""),
+        ((STR, vec![hou()]), "str(hou)", "", ""),
+        ((19, vec![hou(), none()]), "hou.__exit__", "(…)", "None"),
+    ];
+    for (seq, ((handler, args), callee, form, given)) in cases.into_iter().enumerate() {
+        let payload = request(1000 + seq as u64, handler, &args);
+        let message = Message::read(&payload, brine::Limits::NARROW).unwrap();
+        let step = talk.conversation.see(Side::Client, &message, payload.len());
+        let Ok(Step::Asked(asked)) = step else {
+            panic!("{callee}")
+        };
+        assert_eq!((asked.callee(), asked.form()), (callee, form));
+        let whole = match form.split_once('…') {
+            Some((opening, rest)) if rest.contains('…') => format!("{callee}{opening}{given}"),
+            Some((opening, closing)) => format!("{callee}{opening}{given}{closing}"),
+            None => callee.to_owned(),
+        };
+        assert_eq!(asked.expression(), whole);
+    }
+}
+
+#[test]
 fn an_attribute_that_is_a_value_is_a_read() {
     let mut talk = Talk::new();
     talk.hou();

@@ -33,6 +33,7 @@ fn call(method: &str, arguments: &[&str]) -> Call {
         time: "2026-11-23T10:00:00.123456Z".parse().unwrap(),
         direction: Direction::ToHoudini,
         expression: format!("hou.node('/obj').{method}"),
+        form: CALLED,
         class: "hou.ObjNode".into(),
         method: method.into(),
         arguments: arguments

@@ -25,6 +25,7 @@ pub struct Fields {
     pub seconds: Option<f64>,
     pub direction: Option<String>,
     pub call: Option<String>,
+    pub form: Option<String>,
     pub class: Option<String>,
     pub method: Option<String>,
     #[serde(default)]

@@ -3,6 +3,10 @@
 use std::fmt::Write as _;
 
 use super::entry::Fields;
+use crate::audit::calls::CALLED;
+
+/// In the form of a record the place of an argument. The last is that of all that are left.
+const PLACE: char = '…';
 
 /// The line. What others could have put into the record cannot steer the terminal.
 pub fn line(fields: &Fields) -> String {
@@ -35,8 +39,7 @@ fn details(fields: &Fields) -> Vec<String> {
             if fields.direction.as_deref() == Some("to-client") {
                 parts.push("called back".into());
             }
-            let call = fields.call.as_deref().unwrap_or_default();
-            parts.push(format!("{call}({})", fields.args.join(", ")));
+            parts.push(expression(fields));
             let outcome = fields.outcome.as_deref().unwrap_or_default();
             parts.push(match &fields.rule {
                 Some(rule) => format!("{} by {rule}", outcome.to_uppercase()),
@@ -82,6 +85,30 @@ fn details(fields: &Fields) -> Vec<String> {
     parts
 }
 
+/// What was asked for, as a programmer would have written it.
+fn expression(fields: &Fields) -> String {
+    let mut text = fields.call.clone().unwrap_or_default();
+    let form = fields.form.as_deref().unwrap_or(CALLED);
+    let Some((head, end)) = form.rsplit_once(PLACE) else {
+        text.push_str(form);
+        return text;
+    };
+    let mut args = fields.args.as_slice();
+    let mut parts = head.split(PLACE).peekable();
+    while let Some(part) = parts.next() {
+        text.push_str(part);
+        if parts.peek().is_some()
+            && let Some((first, rest)) = args.split_first()
+        {
+            text.push_str(first);
+            args = rest;
+        }
+    }
+    text.push_str(&args.join(", "));
+    text.push_str(end);
+    text
+}
+
 /// Microseconds, for people.
 pub fn duration(us: u64) -> String {
     match us {
@@ -125,6 +152,25 @@ mod tests {
             line(&entry.fields),
             r"2026-11-23T10:00:00.123Z call       \u{1b}[2J\u{202e}hou.x('\u{a}') ok 1.2ms [s]"
         );
+    }
+
+    #[test]
+    fn what_is_no_call_is_not_shown_as_one() {
+        let shown = |more: &str| {
+            let head = r#"{"time":"2026-11-23T10:00:00Z","event":"call","seq":1,"call":"hou.x""#;
+            let json = format!("{head}{more}}}");
+            expression(&Entry::read("calls", json.as_bytes()).unwrap().fields)
+        };
+        assert_eq!(shown(""), "hou.x()");
+        assert_eq!(shown(r#","args":["1","b=2"]"#), "hou.x(1, b=2)");
+        assert_eq!(shown(r#","form":"","args":["1"]"#), "hou.x");
+        assert_eq!(shown(r#","form":" = …","args":["1"]"#), "hou.x = 1");
+        assert_eq!(
+            shown(r#","form":"[…] = …","args":["1","2"]"#),
+            "hou.x[1] = 2"
+        );
+        assert_eq!(shown(r#","form":"[…] = …""#), "hou.x[] = ");
+        assert_eq!(shown(r#","form":"[…]","args":["…"]"#), "hou.x[…]");
     }
 
     #[test]

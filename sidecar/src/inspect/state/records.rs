@@ -92,15 +92,11 @@ fn direction(asker: Side) -> Direction {
 }
 
 pub(super) fn new_call(direction: Direction, asked: &rpyc::Asked<'_>, size: usize) -> Call {
-    let callee = asked.callee();
-    let expression = match callee.is_empty() {
-        true => asked.expression(),
-        false => callee,
-    };
     Call {
         time: Timestamp::now(),
         direction,
-        expression: expression.to_owned(),
+        expression: asked.callee().to_owned(),
+        form: asked.form(),
         class: asked.class().clone(),
         method: asked.method().clone(),
         arguments: Vec::new(),
@@ -115,6 +111,7 @@ pub(super) fn plain_call(direction: Direction, request: &Request<'_>, size: usiz
         time: Timestamp::now(),
         direction,
         expression: request.name().to_owned(),
+        form: "",
         class: "".into(),
         method: request.name().into(),
         arguments: Vec::new(),
@@ -129,6 +126,7 @@ pub(super) fn great_call(size: usize) -> Call {
         time: Timestamp::now(),
         direction: Direction::ToHoudini,
         expression: "<a great request>".into(),
+        form: "",
         class: "".into(),
         method: "?".into(),
         arguments: Vec::new(),
