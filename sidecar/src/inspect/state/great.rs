@@ -212,15 +212,18 @@ impl Great {
 
     fn wrong(&self, error: FrameError) -> Stop {
         match error {
-            FrameError::Bomb => Stop::new(format_args!(
-                "{} sent a message of more than {} bytes, which is more than may be held until \
-                 it is translated or judged (limits.held_bytes)",
-                end(self.from),
-                self.most
-            )),
+            FrameError::Bomb => beyond_held(self.from, self.most),
             error => Stop::of(self.from, error),
         }
     }
+}
+
+fn beyond_held(from: Side, most: usize) -> Stop {
+    Stop::new(format_args!(
+        "{} sent a message of more than {most} bytes, which is more than may be held until it is \
+         translated or judged (limits.held_bytes)",
+        end(from)
+    ))
 }
 
 impl State {
@@ -271,6 +274,10 @@ impl State {
         };
         let onward = match (to, head.kind) {
             (Some(to), _) if compressed => Onward::Translated(Transcoder::new(to)),
+            // It is held as it came, and zlib has blocks that take room and inflate to nothing.
+            (_, Kind::Request { .. }) if guarded && length > most => {
+                return Err(beyond_held(from, most));
+            }
             (_, Kind::Request { .. }) if guarded => Onward::Held(BytesMut::new()),
             _ => Onward::Passes,
         };
