@@ -342,18 +342,40 @@ async fn last_words_are_said_to_a_script_that_sends_a_great_message_and_to_none_
     assert_eq!(words(&session), [session.seq]);
 }
 
+/// A message of a peer that binds threads.
+fn bound(sender: u64, receiver: u64, message: &[u8]) -> Vec<u8> {
+    [&sender.to_be_bytes()[..], &receiver.to_be_bytes(), message].concat()
+}
+
+#[tokio::test]
+async fn a_request_that_is_denied_for_its_size_is_answered_to_the_thread_that_asked() {
+    for data in greats() {
+        let mut session = Session::of("read-numeric").await;
+        // One that has no partner yet, and one that has.
+        for (seq, receiver) in [(0, 0), (1, 9)] {
+            let asked = bound(7, receiver, &call(seq, 6, &data));
+            session.give(Side::Client, &asked).await;
+            let [told] = session.came_back()[..] else {
+                panic!()
+            };
+            let threads = Threads {
+                sender: receiver.max(1),
+                receiver: 7,
+            };
+            assert_eq!(told.threads, Some(threads));
+            assert_eq!((told.kind, told.seq), (Kind::Exception, seq as u64));
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_is_kept_back_names_the_thread_that_asked() {
     let mut session = Session::of("read-numeric").await;
-    let bound = |sender: u64, receiver: u64, message: Vec<u8>| {
-        [&sender.to_be_bytes()[..], &receiver.to_be_bytes(), &message].concat()
-    };
     let asked = session.request(GETROOT, &[]);
-    session.give(Side::Client, &bound(7, 0, asked)).await;
+    session.give(Side::Client, &bound(7, 0, &asked)).await;
     let great = plain(&Value::Bytes(&vec![0; 20 << 20]));
-    session
-        .give(Side::Server, &bound(9, 7, reply(0, great)))
-        .await;
+    let answer = bound(9, 7, &reply(0, great));
+    session.give(Side::Server, &answer).await;
     let [told] = session.came_back()[..] else {
         panic!()
     };
