@@ -114,6 +114,8 @@ struct State {
     own: HashSet<u64>,
     next_own: u64,
     client_family: Option<Family>,
+    /// By a message that could be read.
+    client_spoke: bool,
     houdini_family: Option<Family>,
     /// By a message of its own.
     houdini_showed: Option<Family>,
@@ -173,6 +175,7 @@ impl Inspector {
                 own: HashSet::new(),
                 next_own: SEQ_MAX,
                 client_family: None,
+                client_spoke: false,
                 houdini_family: None,
                 houdini_showed: None,
                 held_bytes,
@@ -307,6 +310,7 @@ impl Inspector {
         };
         let message =
             Message::read(payload, self.state.limits).map_err(|error| malformed(from, error))?;
+        self.state.client_spoke |= from == Side::Client;
         let fate = self.state.message(from, message, size, out);
         if was_compressed {
             inflater.give_back();

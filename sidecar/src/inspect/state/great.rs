@@ -305,6 +305,7 @@ impl State {
     ) -> Result<bool, Stop> {
         let message = Message::read(&abridged.payload, ITEMS);
         let message = message.map_err(|error| malformed(from, error))?;
+        self.client_spoke |= from == Side::Client;
         let family = self.client_family.unwrap_or(message.family);
         let message = Message { family, ..message };
         match (&message.body, from) {
@@ -370,6 +371,7 @@ impl State {
         };
         let message = Message::read(&begun.payload, ITEMS);
         let message = message.map_err(|error| malformed(Side::Client, error))?;
+        self.client_spoke = true;
         let call = self.note(Side::Client, &message, begun.is_cut, length)?;
         let call = match (&message.body, call) {
             (_, Some(call)) => call,

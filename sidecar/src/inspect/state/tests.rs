@@ -1,6 +1,7 @@
 mod drops;
 mod great;
 mod idle;
+mod last_words;
 
 use std::net::SocketAddr;
 
@@ -162,6 +163,14 @@ impl Session {
 
     fn came_back(&mut self) -> Vec<Head> {
         heads(&mut self.out.to_client.ready)
+    }
+
+    /// The numbers of the requests that are answered when it ends for this.
+    fn last_words(&self, stop: &Stop) -> Vec<i64> {
+        let lane = &self.lanes[Side::Client as usize];
+        let said = self.inspector.last_words(stop, lane, &self.out);
+        let said = heads(&mut BytesMut::from(&said[..]));
+        said.iter().map(|head| head.seq as i64).collect()
     }
 
     /// In a built-in role.

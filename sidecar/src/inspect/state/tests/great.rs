@@ -322,24 +322,13 @@ async fn last_words_are_said_to_a_script_that_sends_a_great_message_and_to_none_
     session.seq += 1;
     let asked = frame::encode(&call(session.seq, 6, &noise(2 * MIB)));
     session.send(Side::Client, &asked[..MIB]).await.unwrap();
-    let words = |session: &Session| {
-        let Session {
-            inspector,
-            lanes,
-            out,
-            ..
-        } = session;
-        let stop = Stop::new("it is over");
-        let said = inspector.last_words(&stop, &lanes[Side::Client as usize], out);
-        let said = heads(&mut BytesMut::from(&said[..]));
-        said.iter().map(|head| head.seq as i64).collect::<Vec<_>>()
-    };
-    assert_eq!(words(&session), [session.seq, open]);
+    let over = Stop::new("it is over");
+    assert_eq!(session.last_words(&over), [session.seq, open]);
     let answer = frame::encode(&reply(open, plain(&Value::Bytes(&noise(2 * MIB)))));
     session.send(Side::Server, &answer[..MIB]).await.unwrap();
-    assert!(words(&session).is_empty());
+    assert!(session.last_words(&over).is_empty());
     session.send(Side::Server, &answer[MIB..]).await.unwrap();
-    assert_eq!(words(&session), [session.seq]);
+    assert_eq!(session.last_words(&over), [session.seq]);
 }
 
 /// A message of a peer that binds threads.
