@@ -11,7 +11,8 @@ use rpyc::{
 use wire::Code;
 
 use super::great::Great;
-use super::{INFLATED, Inspector, Out, Stop, WHOLE};
+use super::inspector::INFLATED;
+use super::{Inspector, Out, Stop, WHOLE};
 
 /// So many requests are answered at most, the newest. A script has one open for each of its
 /// threads, and one more for each callback within a callback.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use bytes::BytesMut;
 use certs::AuditKey;
 use rpyc::brine::{Int, Value};
-use rpyc::{Kind, Threads};
+use rpyc::{Head, Kind, Lane, Next, Threads, frame};
 
 use super::*;
 use crate::audit::{Audit, OpenSession};
