@@ -274,6 +274,29 @@ def threads(port, count):
 
 
 @task
+def great_in_threads(port, sizes, server):
+    """One thread for each size: by turns it sets a parm to so many bytes, asks for a great name,
+    and for a small one. What came of each, by threads. ``server`` is past the guard.
+    """
+    past = connect(server)
+    past.execute("import hou\nhou.node('/obj/sphere1')._name = 'x' * (20 << 20)")
+    conn = connect(port)
+    hou = conn.modules["hou"]
+    parm, node = hou.parm("/obj/sphere1/scale"), hou.node("/obj/sphere1")
+    start = threading.Barrier(len(sizes))
+    found = [[] for _ in sizes]
+
+    def work(number):
+        start.wait()
+        for _ in range(3):
+            found[number].append([
+                raised(parm.set, os.urandom(sizes[number])), raised(node.name), parm.name()])
+
+    run_all(work, len(sizes))
+    return {"bound": conn._config["bind_threads"], "found": found}
+
+
+@task
 def connections(port, count):
     """Many connections, all open at once; each works."""
     all_open = threading.Barrier(count)

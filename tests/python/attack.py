@@ -192,11 +192,16 @@ class Peer:
 
     def receive(self):
         """The next message without its frame."""
-        length, packed = struct.unpack("!LB", self._take(5))
-        payload = self._take(length + 1)[:-1]
+        length, packed = struct.unpack("!LB", self.take(5))
+        payload = self.take(length + 1)[:-1]
         return zlib.decompress(payload) if packed else payload
 
-    def _take(self, count):
+    def put_back(self, data):
+        """Bytes that come before what is still to be taken."""
+        self._rest = data + self._rest
+
+    def take(self, count):
+        """So many bytes."""
         while len(self._rest) < count:
             try:
                 part = self.sock.recv(65536)

@@ -217,13 +217,14 @@ def test_what_a_great_answer_refers_to_has_its_name(behind):
     assert record["class"] == "builtins.list"
 
 
+@pytest.mark.parametrize("text", TEXTS[1:], ids=["great-on-its-way", "great-inflated"])
 @of_one_family
-def test_a_great_request_is_denied_by_its_name(behind):
+def test_a_great_request_is_denied_by_its_name(behind, text):
     """In a narrow role. What it passed is released, and the session lives on."""
     with behind.session("read-numeric") as session:
         parm = session.get(session.parm(), "set")
         with pytest.raises(Refused) as denied:
-            session.call(parm, "first", Mine(), TEXTS[1])
+            session.call(parm, "first", Mine(), text, text)
         assert denied.value.by_guard, denied.value
         assert session.dropped == [Mine().pack]
         assert session.method(session.node(), "path") == "/obj/sphere1"
@@ -254,6 +255,54 @@ def test_a_great_request_that_rpyc_would_read_otherwise_is_not_passed_on(behind)
     assert "bytes after the value" in record["sentence"], record
 
 
+#: It takes little room on its way, and inflates to more than is taken whole.
+FAR = bytes(20 * MIB)
+
+
+def answering(kind, body):
+    """A server that answers each request with this."""
+
+    def serve(peer):
+        client = attack.Peer(peer)
+        with contextlib.suppress(Ended):
+            while True:
+                _, seq, _ = attack.Reader(client.receive()).value()
+                peer.sendall(attack.frame(attack.dump((kind, seq, body))))
+
+    return harness.RawUpstream(serve)
+
+
+@pytest.mark.parametrize("role", ["full", "read-only"])
+def test_an_answer_that_inflates_far_arrives_where_answers_are_not_judged(site, role):
+    """In a narrow role the script gets a sentence in its place, and goes on."""
+    with answering(attack.REPLY, (attack.VALUE, FAR)) as upstream:
+        site.start_guard(upstream.address)
+        with Session(site.bring_in("alice", role=role).port) as session:
+            for _ in range(2):
+                if role == "full":
+                    assert session.ask(attack.PING, 1) == FAR
+                else:
+                    with pytest.raises(Refused, match="greater than this role allows") as refused:
+                        session.ask(attack.PING, 1)
+                    assert refused.value.name == "PermissionError"
+
+
+@pytest.mark.parametrize("role", ["full", "read-only"])
+def test_no_exception_that_inflates_far_reaches_the_script(site, role):
+    """It would import the module that it names. Directly, it arrives."""
+
+    def raised(port):
+        with Session(port) as session, pytest.raises((Refused, Ended)) as error:
+            session.ask(attack.PING, 1)
+        return error.value
+
+    with answering(attack.EXCEPTION, (("telltale", "Boom"), (FAR,), (), "")) as upstream:
+        assert raised(int(upstream.address.rsplit(":", 1)[1])).name == "Boom"
+        site.start_guard(upstream.address)
+        error = raised(site.bring_in("alice", role=role).port)
+        assert isinstance(error, Ended) and "(session-protocol)" in str(error), error
+
+
 def test_no_request_of_houdinis_reaches_the_script_unread_because_it_is_great(machine, site):
     """A server sends one that takes little room and inflates to 20 MiB, with bytes at its end
     that rpyc does not look at. Directly, it arrives.
@@ -262,7 +311,7 @@ def test_no_request_of_houdinis_reaches_the_script_unread_because_it_is_great(ma
 
     def serve(peer):
         peer.recv(65536)
-        peer.sendall(attack.frame(asked + bytes(20 * MIB)))
+        peer.sendall(attack.frame(asked + FAR))
         peer.recv(65536)
 
     def arrived(port):
@@ -281,7 +330,8 @@ def test_no_request_of_houdinis_reaches_the_script_unread_because_it_is_great(ma
         assert "bytes after the value" in record["sentence"], record
 
 
-def test_a_great_request_of_houdinis_is_judged_when_it_is_there_whole(machine, site):
+@pytest.mark.parametrize("role", ["full", "read-only"])
+def test_a_great_request_of_houdinis_is_judged_when_it_is_there_whole(machine, site, role):
     """It is about an object that the script has not passed. Directly, it arrives."""
     heard = []
 
@@ -290,7 +340,7 @@ def test_a_great_request_of_houdinis_is_judged_when_it_is_there_whole(machine, s
         # The guard's own look at a server ends before.
         with contextlib.suppress(Ended):
             client.receive()
-            answers = [answer(client, 1, os.urandom(2 * MIB)), answer(client, 2, bytes(20 * MIB))]
+            answers = [answer(client, 1, os.urandom(2 * MIB)), answer(client, 2, FAR)]
             heard.append(answers)
             root = attack.REMOTE, ("rpyc.core.service.SlaveService", 3, 4)
             peer.sendall(attack.frame(attack.dump((attack.REPLY, 1, root))))
@@ -310,7 +360,7 @@ def test_a_great_request_of_houdinis_is_judged_when_it_is_there_whole(machine, s
     with harness.RawUpstream(serve) as upstream:
         assert asked(int(upstream.address.rsplit(":", 1)[1])) == 2
         site.start_guard(upstream.address)
-        agent = site.bring_in("alice")
+        agent = site.bring_in("alice", role=role)
         assert asked(agent.port) == 0
     for kind, _, (_, (said, *_), _, _) in heard[-1]:
         assert kind == attack.EXCEPTION and "has not passed" in said, said

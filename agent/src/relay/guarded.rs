@@ -229,6 +229,7 @@ impl Guarded {
         let payload = match self.server.inflater.payload(&frame) {
             Ok(payload) => payload,
             Err(FrameError::Bomb) => {
+                self.server.inflater.give_back();
                 let head = frame.head().ok_or(FrameError::NoHead).map_err(stop)?;
                 if self.great(head, size, out)? {
                     pass(&mut out.to_client, whole.into_bytes());

@@ -10,6 +10,7 @@ mod audit_chain;
 mod audit_reading;
 mod crashes;
 mod disk;
+mod ending;
 mod enrolment;
 mod faults;
 mod fleet;

@@ -5,7 +5,8 @@ use rpyc::ids::trim;
 use rpyc::reverse::{self, Reverse};
 use rpyc::{Answered, Message, Side, Step};
 
-use super::{Fate, Open, Out, State, Stop, breached};
+use super::stop::breached;
+use super::{Fate, Open, Out, State, Stop};
 use crate::audit::Outcome;
 
 impl State {

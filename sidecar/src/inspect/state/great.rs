@@ -4,7 +4,9 @@
 //! object that they refer to. The last part goes on when the message is understood and
 //! written down, so that nobody acts on it before.
 
-use bytes::{Bytes, BytesMut};
+mod passage;
+
+use bytes::BytesMut;
 use rpyc::reverse::Reverse;
 use rpyc::{
     Abridgement, Abridger, Body, ExceptionClass, FrameError, Head, Kind, Message, Side, Step,
@@ -13,8 +15,12 @@ use rpyc::{
 
 use super::answers::settle;
 use super::records::{great_call, plain_call};
-use super::{Fate, Open, Out, State, Stop, breached, end, malformed};
+use super::stop::{breached, malformed};
+use super::{Fate, Open, Out, State, Stop};
 use crate::audit::{Direction, reference};
+use passage::{Onward, Reading, beyond_held};
+
+pub(super) use passage::{Great, Stepped};
 
 /// The rule against requests that are too great to be judged.
 const SIZE: &str = "floor/size";
@@ -27,201 +33,6 @@ const ITEMS: brine::Limits = brine::Limits {
     items: usize::MAX,
     ..brine::Limits::WIDE
 };
-
-/// A great message that is coming.
-#[derive(Debug)]
-pub(super) struct Great {
-    from: Side,
-    head: Head,
-    length: usize,
-    /// What may be held of it, in bytes, inflated.
-    most: usize,
-    /// Bytes of its frame that are still to be given.
-    left: usize,
-    /// `None` when nothing more of it is looked at.
-    reading: Option<Reading>,
-    onward: Onward,
-    /// Given, and gone through up to here.
-    part: BytesMut,
-    at: usize,
-}
-
-#[derive(Debug)]
-struct Reading {
-    unpacker: Unpacker,
-    /// `None` of what is translated only.
-    abridger: Option<Abridger>,
-}
-
-/// What becomes of its bytes.
-#[derive(Debug)]
-enum Onward {
-    /// They go nowhere.
-    Dropped,
-    /// They go on as they came.
-    Passes,
-    /// They wait until it is judged.
-    Held(BytesMut),
-    /// They wait until all of them are translated.
-    Translated(Transcoder),
-}
-
-/// What became of one step.
-pub(super) enum Stepped {
-    /// All that was given is used up.
-    More,
-    /// There is more to do.
-    Again,
-    /// So far and no further it is read; the rest goes by.
-    Unread(Abridgement),
-    /// It is over: what there is of it to be looked at, and what is to go on then.
-    Over(Option<Abridgement>, BytesMut),
-}
-
-impl Great {
-    fn new(
-        from: Side,
-        head: Head,
-        length: usize,
-        most: usize,
-        reading: Option<Reading>,
-        onward: Onward,
-    ) -> Self {
-        Self {
-            from,
-            head,
-            length,
-            most,
-            left: rpyc::frame::HEADER_LEN + length + 1,
-            reading,
-            onward,
-            part: BytesMut::new(),
-            at: 0,
-        }
-    }
-
-    /// What it begins with.
-    pub(super) fn head(&self) -> Head {
-        self.head
-    }
-
-    /// The same, unless it was answered already and goes nowhere.
-    pub(super) fn goes_on(&self) -> Option<Head> {
-        match self.onward {
-            Onward::Dropped => None,
-            _ => Some(self.head),
-        }
-    }
-
-    /// Bytes of its payload as it travels.
-    pub(super) fn length(&self) -> usize {
-        self.length
-    }
-
-    /// Is there something to be gone through?
-    pub(super) fn waits(&self) -> bool {
-        !self.part.is_empty()
-    }
-
-    /// Takes the next bytes of the frame, when those before are used up.
-    pub(super) fn give(&mut self, bytes: BytesMut) {
-        self.left -= bytes.len();
-        self.part = bytes;
-        self.at = 0;
-    }
-
-    /// Does a small piece of the work.
-    pub(super) fn step(&mut self, out: &mut Out) -> Result<Stepped, Stop> {
-        let Some(reading) = &mut self.reading else {
-            if self.left == 0 {
-                return self.over();
-            }
-            let part = std::mem::take(&mut self.part);
-            self.go_on(part, out);
-            return Ok(Stepped::More);
-        };
-        let mut rest = &self.part[self.at..];
-        let unpacked = match reading.unpacker.step(&mut rest) {
-            Ok(unpacked) => unpacked,
-            // What is not held has no limit. It is read no further.
-            Err(FrameError::Bomb) if matches!(self.onward, Onward::Passes) => {
-                let abridger = self.reading.take().and_then(|reading| reading.abridger);
-                let abridged = abridger.map(Abridger::so_far).transpose();
-                return match abridged
-                    .map_err(|error| malformed(self.from, error))?
-                    .flatten()
-                {
-                    Some(abridged) => Ok(Stepped::Unread(abridged)),
-                    None => Err(Stop::of(self.from, FrameError::NoHead)),
-                };
-            }
-            Err(error) => return Err(self.wrong(error)),
-        };
-        match unpacked {
-            Unpacked::Piece(piece) => {
-                if let Some(abridger) = &mut reading.abridger {
-                    let pushed = abridger.push(piece);
-                    pushed.map_err(|error| malformed(self.from, error))?;
-                }
-                if let Onward::Translated(transcoder) = &mut self.onward {
-                    let pushed = transcoder.push(piece);
-                    pushed.map_err(|error| Stop::of(self.from, error))?;
-                }
-                self.at = self.part.len() - rest.len();
-                Ok(Stepped::Again)
-            }
-            Unpacked::More => {
-                let part = std::mem::take(&mut self.part);
-                self.at = 0;
-                self.go_on(part, out);
-                Ok(Stepped::More)
-            }
-            Unpacked::End => self.over(),
-        }
-    }
-
-    fn over(&mut self) -> Result<Stepped, Stop> {
-        let part = std::mem::take(&mut self.part);
-        let last = match std::mem::replace(&mut self.onward, Onward::Dropped) {
-            Onward::Dropped => BytesMut::new(),
-            Onward::Passes => part,
-            Onward::Held(mut held) => {
-                held.unsplit(part);
-                held
-            }
-            Onward::Translated(mut transcoder) => {
-                let frame = transcoder.finish();
-                let frame = frame.map_err(|error| Stop::of(self.from, error))?;
-                Bytes::from(frame).into()
-            }
-        };
-        let abridger = self.reading.take().and_then(|reading| reading.abridger);
-        let abridged = abridger.map(Abridger::finish).transpose();
-        let abridged = abridged.map_err(|error| malformed(self.from, error))?;
-        Ok(Stepped::Over(abridged, last))
-    }
-
-    /// A part of it that was gone through.
-    fn go_on(&mut self, part: BytesMut, out: &mut Out) {
-        match &mut self.onward {
-            Onward::Passes => out.begin(self.from.other(), part),
-            Onward::Held(held) => held.unsplit(part),
-            Onward::Dropped | Onward::Translated(_) => {}
-        }
-    }
-
-    fn wrong(&self, error: FrameError) -> Stop {
-        match error {
-            FrameError::Bomb => Stop::new(format_args!(
-                "{} sent a message of more than {} bytes, which is more than may be held until \
-                 it is translated or judged (limits.held_bytes)",
-                end(self.from),
-                self.most
-            )),
-            error => Stop::of(self.from, error),
-        }
-    }
-}
 
 impl State {
     /// A message that is too great to be taken whole begins: of `length` bytes as it travels,
@@ -271,6 +82,10 @@ impl State {
         };
         let onward = match (to, head.kind) {
             (Some(to), _) if compressed => Onward::Translated(Transcoder::new(to)),
+            // It is held as it came, and zlib has blocks that take room and inflate to nothing.
+            (_, Kind::Request { .. }) if guarded && length > most => {
+                return Err(beyond_held(from, most));
+            }
             (_, Kind::Request { .. }) if guarded => Onward::Held(BytesMut::new()),
             _ => Onward::Passes,
         };
@@ -298,6 +113,7 @@ impl State {
     ) -> Result<bool, Stop> {
         let message = Message::read(&abridged.payload, ITEMS);
         let message = message.map_err(|error| malformed(from, error))?;
+        self.client_spoke |= from == Side::Client;
         let family = self.client_family.unwrap_or(message.family);
         let message = Message { family, ..message };
         match (&message.body, from) {
@@ -363,6 +179,7 @@ impl State {
         };
         let message = Message::read(&begun.payload, ITEMS);
         let message = message.map_err(|error| malformed(Side::Client, error))?;
+        self.client_spoke = true;
         let call = self.note(Side::Client, &message, begun.is_cut, length)?;
         let call = match (&message.body, call) {
             (_, Some(call)) => call,

@@ -5,7 +5,8 @@ use rpyc::reverse::{self, Reverse};
 use rpyc::{Message, Request, Side, Step};
 
 use super::records::new_call;
-use super::{Fate, Open, Out, State, Stop, breached};
+use super::stop::breached;
+use super::{Fate, Open, Out, State, Stop};
 use crate::audit::{Direction, Outcome};
 use crate::inspect::denial::refuses_houdini;
 

@@ -2,13 +2,17 @@
 //!
 //! Nothing but rpyc can be said to a script, and rpyc raises only what answers a request. So
 //! each of its requests that has no answer is answered with an exception that says why. A
-//! script that waits for nothing sees the end of the connection.
+//! script that waits for nothing sees the end of the connection, as does a client that has not
+//! sent one message of rpyc's: it would not know what it is told.
 
-use rpyc::{ExceptionClass, Head, Kind, Lane, Observer, Side, exception_frame};
+use rpyc::{
+    ExceptionClass, Head, Inflater, Kind, Lane, Message, Next, Observer, Side, exception_frame,
+};
 use wire::Code;
 
 use super::great::Great;
-use super::{Inspector, Out, Stop};
+use super::inspector::INFLATED;
+use super::{Inspector, Out, Stop, WHOLE};
 
 /// So many requests are answered at most, the newest. A script has one open for each of its
 /// threads, and one more for each callback within a callback.
@@ -34,7 +38,7 @@ impl Inspector {
         from_client: &Lane,
         out: &Out,
     ) -> Vec<u8> {
-        if !out.to_client.is_between_messages() {
+        if !out.to_client.is_between_messages() || !self.client_speaks(from_client) {
             return Vec::new();
         }
         let conversation = &self.state.conversation;
@@ -54,6 +58,21 @@ impl Inspector {
         newest
             .flat_map(|head| exception_frame(*head, ExceptionClass::EofError, &text))
             .collect()
+    }
+
+    /// Was a message of the client's read, or can the one be read that waits?
+    fn client_speaks(&self, from_client: &Lane) -> bool {
+        if self.state.client_spoke || from_client.is_passing() {
+            return self.state.client_spoke;
+        }
+        let mut lane = Lane::new(WHOLE);
+        lane.input.extend_from_slice(&from_client.input);
+        let Ok(Next::Whole(whole)) = lane.cut() else {
+            return false;
+        };
+        let mut inflater = Inflater::new(INFLATED);
+        let payload = inflater.payload(&whole.frame());
+        payload.is_ok_and(|payload| Message::read(payload, self.state.limits).is_ok())
     }
 
     fn explained(&self, stop: &Stop) -> String {

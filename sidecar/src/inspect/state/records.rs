@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use rpyc::conversation::Weight;
 use rpyc::{Body, Boxed, Message, Request, Side, Step};
 
-use super::{Open, State, Stop, breached};
+use super::stop::breached;
+use super::{Open, State, Stop};
 use crate::audit::{Argument, Call, Direction};
 
 impl State {

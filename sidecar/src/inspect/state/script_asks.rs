@@ -4,8 +4,10 @@ use rpyc::conversation::Weight;
 use rpyc::message::Owner;
 use rpyc::{Body, ExceptionClass, Head, Message, Request, Side, Step};
 
+use super::dialects::encoded;
 use super::records::{new_call, plain_call};
-use super::{Fate, Open, Out, State, Stop, breached, encoded};
+use super::stop::breached;
+use super::{Fate, Open, Out, State, Stop};
 use crate::audit::{Call, Direction, Outcome, reference};
 use crate::rules::Verdict;
 

@@ -1,13 +1,14 @@
 mod drops;
 mod great;
 mod idle;
+mod last_words;
 
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use certs::AuditKey;
 use rpyc::brine::{Int, Value};
-use rpyc::{Kind, Threads};
+use rpyc::{Head, Kind, Lane, Next, Threads, frame};
 
 use super::*;
 use crate::audit::{Audit, OpenSession};
@@ -162,6 +163,14 @@ impl Session {
 
     fn came_back(&mut self) -> Vec<Head> {
         heads(&mut self.out.to_client.ready)
+    }
+
+    /// The numbers of the requests that are answered when it ends for this.
+    fn last_words(&self, stop: &Stop) -> Vec<i64> {
+        let lane = &self.lanes[Side::Client as usize];
+        let said = self.inspector.last_words(stop, lane, &self.out);
+        let said = heads(&mut BytesMut::from(&said[..]));
+        said.iter().map(|head| head.seq as i64).collect()
     }
 
     /// In a built-in role.

@@ -32,6 +32,11 @@ fn greats() -> [Vec<u8>; 2] {
 const SHADOW: &str = "[role.seen]\nextends = 'read-numeric'\nmode = 'shadow'";
 const OPEN: &str = "[role.open]\nextends = 'full'\nreverse_calls = 'open'";
 
+/// What is said of the great messages of these roles: they are too great to be judged.
+const NARROW: [&str; 2] = ["read-only", "read-numeric"];
+/// And these let them go by.
+const WIDE: [(&str, &str); 2] = [("", "full"), (SHADOW, "seen")];
+
 /// Each of these roles judges what Houdini asks.
 const GUARDED: [(&str, &str); 4] = [
     ("", "full"),
@@ -110,6 +115,138 @@ async fn what_is_more_than_may_be_held_ends_the_session_and_goes_nowhere() {
     }
 }
 
+/// A call that takes `length` bytes on its way, of which most inflate to nothing.
+fn padded_call(length: usize) -> Vec<u8> {
+    let payload = call(0, 70, b"");
+    let size = u16::try_from(payload.len()).unwrap();
+    let stored = [
+        &[0][..],
+        &size.to_le_bytes(),
+        &(!size).to_le_bytes(),
+        &payload,
+    ]
+    .concat();
+    let (empty, last) = ([0, 0, 0, 0xff, 0xff], [1, 0, 0, 0xff, 0xff]);
+    let (a, b) = payload.iter().fold((1u32, 0u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    let checksum = (b << 16 | a).to_be_bytes();
+    let rest = length - 2 - stored.len() - last.len() - checksum.len();
+    let padding = empty.repeat(rest / empty.len());
+    let body = [&[0x78, 0x01], &stored[..], &padding, &last, &checksum].concat();
+    let header = [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], &[1]].concat();
+    [&header, &body[..], b"\n"].concat()
+}
+
+#[tokio::test]
+async fn what_takes_more_room_than_may_be_held_is_not_held_though_it_inflates_to_little() {
+    for (policy, role) in GUARDED {
+        let mut session = Session::new(policy, role).await.method().await;
+        let asked = padded_call(2 * MIB);
+        session.send(Side::Server, &asked).await.unwrap();
+        assert_eq!(session.went_on(), [0], "it was not refused");
+        let asked = padded_call(HELD + 100);
+        let stop = session.send(Side::Server, &asked[..MIB]).await.unwrap_err();
+        assert!(stop.why.contains("limits.held_bytes"), "{}", stop.why);
+        assert!(session.came_back().is_empty() && session.went_on().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_great_request_is_denied_in_a_narrow_role_in_however_little_room_it_comes() {
+    for role in NARROW {
+        for data in greats() {
+            let mut session = Session::of(role).await.method().await;
+            session.seq += 1;
+            let asked = call(session.seq, 6, &data);
+            session.give(Side::Client, &asked).await;
+            assert!(session.out.to_houdini.ready.is_empty(), "{role}");
+            let [told] = session.came_back()[..] else {
+                panic!("{role}")
+            };
+            let denied = (Kind::Exception, session.seq as u64);
+            assert_eq!((told.kind, told.seq), denied, "{role}");
+            // And the session lives on.
+            let asked = session.calls_it().await;
+            assert_eq!(session.went_on(), [asked], "{role}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_great_request_goes_on_as_it_came_in_a_wide_role() {
+    for (policy, role) in WIDE {
+        for data in greats() {
+            let mut session = Session::new(policy, role).await.method().await;
+            session.seq += 1;
+            let asked = frame::encode(&call(session.seq, 6, &data));
+            session.send(Side::Client, &asked).await.unwrap();
+            assert!(session.out.to_houdini.ready == asked, "{role}");
+            assert!(session.came_back().is_empty(), "{role}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_great_answer_reaches_no_script_in_a_narrow_role() {
+    for role in NARROW {
+        for data in greats() {
+            let mut session = Session::of(role).await.method().await;
+            let asked = session.calls_it().await;
+            // It brings an object, which nobody could judge.
+            let answer = boxed(
+                2,
+                list(&[plain(&Value::Bytes(&data)), object(4, METHOD, 71)]),
+            );
+            session.answers(asked, answer).await;
+            let [told] = session.came_back()[..] else {
+                panic!("{role}")
+            };
+            let kept_back = (Kind::Exception, asked as u64);
+            assert_eq!((told.kind, told.seq), kept_back, "{role}");
+            assert_eq!(session.went_on(), [asked]);
+            let args = [object(3, METHOD, 71), arguments(&[]), arguments(&[])];
+            let denied = session.asks(CALL, &args).await;
+            assert!(session.went_on().is_empty(), "{role}");
+            assert_eq!(session.came_back()[0].seq as i64, denied, "{role}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_great_answer_goes_on_as_it_came_in_a_wide_role() {
+    for (policy, role) in WIDE {
+        for data in greats() {
+            let mut session = Session::new(policy, role).await.method().await;
+            let asked = session.calls_it().await;
+            let answer = frame::encode(&reply(asked, plain(&Value::Bytes(&data))));
+            session.send(Side::Server, &answer).await.unwrap();
+            assert!(session.out.to_client.ready == answer, "{role}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_great_exception_of_houdinis_reaches_a_script_that_would_import_its_module() {
+    for (policy, role) in GUARDED {
+        for data in greats() {
+            let mut session = Session::new(policy, role).await.method().await;
+            let asked = session.calls_it().await;
+            let name = list(&[
+                Value::Str("telltale").to_bytes(),
+                Value::Str("Boom").to_bytes(),
+            ]);
+            let values = list(&[Value::Bytes(&data).to_bytes()]);
+            let raised = list(&[name, values, list(&[]), Value::Str("").to_bytes()]);
+            let answer = frame::encode(&list(&[int(3), int(asked), raised]));
+            let stop = session.send(Side::Server, &answer).await;
+            assert!(stop.is_err(), "{role}");
+            assert!(session.out.to_client.ready.is_empty(), "{role}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_waits_for_the_end_of_the_great_message_that_houdini_is_getting() {
     let mut session = Session::of("full").await.method().await;
@@ -185,38 +322,49 @@ async fn last_words_are_said_to_a_script_that_sends_a_great_message_and_to_none_
     session.seq += 1;
     let asked = frame::encode(&call(session.seq, 6, &noise(2 * MIB)));
     session.send(Side::Client, &asked[..MIB]).await.unwrap();
-    let words = |session: &Session| {
-        let Session {
-            inspector,
-            lanes,
-            out,
-            ..
-        } = session;
-        let stop = Stop::new("it is over");
-        let said = inspector.last_words(&stop, &lanes[Side::Client as usize], out);
-        let said = heads(&mut BytesMut::from(&said[..]));
-        said.iter().map(|head| head.seq as i64).collect::<Vec<_>>()
-    };
-    assert_eq!(words(&session), [session.seq, open]);
+    let over = Stop::new("it is over");
+    assert_eq!(session.last_words(&over), [session.seq, open]);
     let answer = frame::encode(&reply(open, plain(&Value::Bytes(&noise(2 * MIB)))));
     session.send(Side::Server, &answer[..MIB]).await.unwrap();
-    assert!(words(&session).is_empty());
+    assert!(session.last_words(&over).is_empty());
     session.send(Side::Server, &answer[MIB..]).await.unwrap();
-    assert_eq!(words(&session), [session.seq]);
+    assert_eq!(session.last_words(&over), [session.seq]);
+}
+
+/// A message of a peer that binds threads.
+fn bound(sender: u64, receiver: u64, message: &[u8]) -> Vec<u8> {
+    [&sender.to_be_bytes()[..], &receiver.to_be_bytes(), message].concat()
+}
+
+#[tokio::test]
+async fn a_request_that_is_denied_for_its_size_is_answered_to_the_thread_that_asked() {
+    for data in greats() {
+        let mut session = Session::of("read-numeric").await;
+        // One that has no partner yet, and one that has.
+        for (seq, receiver) in [(0, 0), (1, 9)] {
+            let asked = bound(7, receiver, &call(seq, 6, &data));
+            session.give(Side::Client, &asked).await;
+            let [told] = session.came_back()[..] else {
+                panic!()
+            };
+            let threads = Threads {
+                sender: receiver.max(1),
+                receiver: 7,
+            };
+            assert_eq!(told.threads, Some(threads));
+            assert_eq!((told.kind, told.seq), (Kind::Exception, seq as u64));
+        }
+    }
 }
 
 #[tokio::test]
 async fn an_answer_that_is_kept_back_names_the_thread_that_asked() {
     let mut session = Session::of("read-numeric").await;
-    let bound = |sender: u64, receiver: u64, message: Vec<u8>| {
-        [&sender.to_be_bytes()[..], &receiver.to_be_bytes(), &message].concat()
-    };
     let asked = session.request(GETROOT, &[]);
-    session.give(Side::Client, &bound(7, 0, asked)).await;
+    session.give(Side::Client, &bound(7, 0, &asked)).await;
     let great = plain(&Value::Bytes(&vec![0; 20 << 20]));
-    session
-        .give(Side::Server, &bound(9, 7, reply(0, great)))
-        .await;
+    let answer = bound(9, 7, &reply(0, great));
+    session.give(Side::Server, &answer).await;
     let [told] = session.came_back()[..] else {
         panic!()
     };
