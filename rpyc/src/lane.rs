@@ -70,6 +70,11 @@ impl WholeFrame {
     }
 
     /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The same, to be kept.
     pub fn into_bytes(self) -> BytesMut {
         self.0
     }

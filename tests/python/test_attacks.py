@@ -18,7 +18,7 @@ import pytest
 import attack
 import harness
 import needs
-from attack import Ended, Raw, Refused, Session
+from attack import Ended, Raw, Ref, Refused, Session
 from attacks import ATTACKS, FAMILIES, ROLES, VERSIONS, Aim
 # Each of them adds its attacks. The bare server keeps what was done to it, and a node with a
 # callback of a client that has gone cannot be pickled: reading comes first.

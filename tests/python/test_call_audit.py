@@ -97,8 +97,8 @@ def arguments(texts):
     return args, named
 
 
-#: How the arguments of what is no plain call stand behind it.
-FORMS = {"__len__": "", "__contains__": "", "__getitem__": "[…]"}
+#: How the arguments of what is no call stand behind it. An attribute that is a value is read.
+FORMS = {"__len__": "", "__contains__": "", "__getitem__": "[…]", "label": ""}
 
 
 def in_audit(record):

@@ -5,6 +5,8 @@
 //! that it does. What the client sends is only followed: it says which of its objects the
 //! server was given. What is not rpyc in the server's direction goes no further.
 
+mod great;
+
 use bytes::{Buf as _, BytesMut};
 use rpyc::brine;
 use rpyc::conversation::Limits;
@@ -16,14 +18,12 @@ use rpyc::{
 
 use super::open::Open;
 use super::{Out, pass};
+use great::Great;
 
-/// Frames with a payload of more than this are not taken whole: only their heads are read.
+/// Frames with a payload of more than this are not taken whole: they are read as they come.
 const WHOLE: usize = 1 << 20;
 /// How far a frame that is taken whole may inflate.
 const INFLATED: usize = 16 << 20;
-/// Why a request is refused of which nothing but the head was read.
-const TOO_GREAT: &str = "it is too great to be looked at";
-
 /// Why a session is ended here.
 #[derive(Debug)]
 pub(crate) struct Stop {
@@ -52,8 +52,10 @@ pub(super) struct Guarded {
     passing_up: usize,
     /// Why the client cannot be followed any more.
     lost: Option<String>,
-    /// Does the great message of the server's that goes by go no further?
-    dropping: bool,
+    /// So much is read of a great message, in bytes of its payload.
+    most: usize,
+    /// What becomes of the great message of the server's that is coming.
+    onward: Onward,
     /// Was a refusal logged? There may be any number.
     reported: bool,
 }
@@ -63,6 +65,19 @@ pub(super) struct Guarded {
 struct Half {
     lane: Lane,
     inflater: Inflater,
+    /// The great message that is coming, while it is read.
+    great: Option<Great>,
+}
+
+/// What becomes of the bytes of a great message.
+#[derive(Debug)]
+enum Onward {
+    /// They go on as they come.
+    Passes,
+    /// They go nowhere.
+    Dropped,
+    /// They wait until it is judged.
+    Held(BytesMut),
 }
 
 impl Half {
@@ -70,7 +85,13 @@ impl Half {
         Self {
             lane: Lane::new(WHOLE),
             inflater: Inflater::new(INFLATED),
+            great: None,
         }
+    }
+
+    /// Is the payload that comes next a compressed one?
+    fn is_compressed(&self) -> bool {
+        self.lane.input.get(HEADER_LEN - 1) == Some(&1)
     }
 }
 
@@ -86,7 +107,8 @@ impl Guarded {
             sent_ahead: first.len(),
             passing_up: 0,
             lost: None,
-            dropping: false,
+            most: great::HELD,
+            onward: Onward::Passes,
             reported: false,
         }
     }
@@ -149,26 +171,29 @@ impl Guarded {
     /// can be.
     fn follow(&mut self, out: &mut Out) -> Result<(), String> {
         loop {
-            let bytes = match self.client.lane.cut().map_err(|error| error.to_string())? {
+            let (noted, bytes) = match self.client.lane.cut().map_err(|error| error.to_string())? {
                 Next::More => return Ok(()),
                 Next::Part(bytes) => {
                     self.passing_up -= bytes.len();
-                    bytes
+                    (self.note_part(&bytes), bytes)
                 }
                 Next::Great { head, length } => {
-                    self.unread(Side::Client, head, length)?;
+                    match head.kind {
+                        Kind::Exception => self.unread(Side::Client, head, length)?,
+                        _ => {
+                            let compressed = self.client.is_compressed();
+                            self.client.great =
+                                Some(Great::new(head, length, compressed, self.most));
+                        }
+                    }
                     self.client.lane.pass(length);
                     self.passing_up = HEADER_LEN + length + 1;
                     continue;
                 }
-                Next::Whole(whole) => {
-                    let noted = self.note(&whole);
-                    self.pass_up(whole.into_bytes(), out);
-                    noted?;
-                    continue;
-                }
+                Next::Whole(whole) => (self.note(&whole), whole.into_bytes()),
             };
             self.pass_up(bytes, out);
+            noted?;
         }
     }
 
@@ -185,7 +210,16 @@ impl Guarded {
     fn note(&mut self, whole: &WholeFrame) -> Result<(), String> {
         let frame = whole.frame();
         let size = frame.wire_len();
-        let payload = self.client.inflater.payload(&frame).ok();
+        let payload = self.client.inflater.payload(&frame);
+        if matches!(payload, Err(FrameError::Bomb))
+            && let Some(head) = frame.head()
+            && head.kind != Kind::Exception
+        {
+            self.client.inflater.give_back();
+            self.client.great = Some(Great::new(head, frame.body.len(), true, self.most));
+            return self.note_part(whole.bytes());
+        }
+        let payload = payload.ok();
         let message = payload.and_then(|bytes| Message::read(bytes, brine::Limits::WIDE).ok());
         match message {
             Some(message) => {
@@ -211,10 +245,10 @@ impl Guarded {
         loop {
             match self.server.lane.cut().map_err(stop)? {
                 Next::More => return Ok(()),
-                Next::Part(bytes) if self.dropping => drop(bytes),
-                Next::Part(bytes) => pass(&mut out.to_client, bytes),
+                Next::Part(bytes) => self.part(bytes, out)?,
                 Next::Great { head, length } => {
-                    self.dropping = !self.great(head, length, out)?;
+                    let compressed = self.server.is_compressed();
+                    self.great(head, length, compressed, out)?;
                     self.server.lane.pass(length);
                 }
                 Next::Whole(whole) => self.whole(whole, out)?,
@@ -231,27 +265,20 @@ impl Guarded {
             Err(FrameError::Bomb) => {
                 self.server.inflater.give_back();
                 let head = frame.head().ok_or(FrameError::NoHead).map_err(stop)?;
-                if self.great(head, size, out)? {
-                    pass(&mut out.to_client, whole.into_bytes());
-                }
-                return Ok(());
+                self.great(head, frame.body.len(), true, out)?;
+                return self.part(whole.into_bytes(), out);
             }
             Err(error) => return Err(stop(error)),
         };
         let message = Message::read(payload, brine::Limits::WIDE)
             .map_err(|error| Stop::new(Side::Server, error))?;
-        self.conversation
-            .see(Side::Server, &message, size)
-            .map_err(|breach| Stop::new(Side::Server, breach))?;
-        if let Body::Request(request) = &message.body
-            && let Err(why) = reverse::judge(&self.conversation, request)
-        {
-            if !std::mem::replace(&mut self.reported, true) {
-                report(&self.conversation, message.seq, request, why);
-            }
-            self.conversation.withdraw(Side::Server, &message);
-            let answer = refusal(message.head(), reverse::refused_as(request), why);
-            out.answers.extend_from_slice(&answer);
+        if !may_pass(
+            &mut self.conversation,
+            &mut self.reported,
+            &message,
+            size,
+            out,
+        )? {
             return Ok(());
         }
         match reverse::without_module(&message) {
@@ -260,38 +287,32 @@ impl Guarded {
         }
         Ok(())
     }
-
-    /// A message of which only the head was read. Gives whether it goes on to the client.
-    fn great(&mut self, head: Head, size: usize, out: &mut Out) -> Result<bool, Stop> {
-        if let Kind::Request { .. } = head.kind {
-            let answer = refusal(head, ExceptionClass::RuntimeError, TOO_GREAT);
-            out.answers.extend_from_slice(&answer);
-            return Ok(false);
-        }
-        self.unread(Side::Server, head, size)
-            .map_err(|why| Stop::new(Side::Server, why))?;
-        let passes = reverse::may_go_unread(head.kind);
-        if !passes {
-            let text = format!(
-                "Houdini raised an exception of {size} bytes, which hrpyc-guard did not hand \
-                 over: {TOO_GREAT}"
-            );
-            let answer = exception_frame(asked(head), ExceptionClass::RuntimeError, &text);
-            out.to_client.extend_from_slice(&answer);
-        }
-        Ok(passes)
-    }
 }
 
-/// The head of the request that this is the head of the answer to.
-fn asked(answer: Head) -> Head {
-    Head {
-        threads: answer.threads.map(|threads| rpyc::Threads {
-            sender: threads.receiver,
-            receiver: threads.sender,
-        }),
-        ..answer
+/// Takes note of a message of the server's. A request that may not reach the client is answered.
+fn may_pass(
+    conversation: &mut Conversation,
+    reported: &mut bool,
+    message: &Message<'_>,
+    size: usize,
+    out: &mut Out,
+) -> Result<bool, Stop> {
+    conversation
+        .see(Side::Server, message, size)
+        .map_err(|breach| Stop::new(Side::Server, breach))?;
+    let Body::Request(request) = &message.body else {
+        return Ok(true);
+    };
+    let Err(why) = reverse::judge(conversation, request) else {
+        return Ok(true);
+    };
+    if !std::mem::replace(reported, true) {
+        report(conversation, message.seq, request, why);
     }
+    conversation.withdraw(Side::Server, message);
+    let answer = refusal(message.head(), reverse::refused_as(request), why);
+    out.answers.extend_from_slice(&answer);
+    Ok(false)
 }
 
 /// The frame that tells the server that it may not ask this of the client.

@@ -166,8 +166,13 @@ def a_great_request(client):
 
 
 @add
-def a_great_call(client):
-    return len(client.call(client.callback, GREAT))
+def a_great_value_for_an_attribute(client):
+    return client.ask(SETATTR, client.thing, "value", GREAT) is None
+
+
+@add
+def a_value_for_an_attribute_that_inflates_far(client):
+    return client.ask(SETATTR, client.thing, "value", FAR) is None
 
 
 for _name, _args in [("__getattribute__", ("_private",)), ("__setattr__", ("planted", 1)),

@@ -9,6 +9,7 @@ const EXCEPTION: i64 = 3;
 
 const GETROOT: i64 = 3;
 const GETATTR: i64 = 4;
+const SETATTR: i64 = 6;
 const CALL: i64 = 7;
 const PICKLE: i64 = 14;
 const DEL: i64 = 15;
@@ -103,20 +104,32 @@ fn with_much_behind(mut payload: Vec<u8>) -> Vec<u8> {
     frame
 }
 
-/// A message that takes more than is taken whole, and compresses no further.
-fn great(kind: i64, seq: i64, handler: Option<i64>) -> Vec<u8> {
+/// What compresses no further.
+fn noise(length: usize) -> Vec<u8> {
     let mut noise = 1u32;
-    let data: Vec<u8> = (0..2 * WHOLE)
+    (0..length)
         .map(|_| {
             noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (noise >> 24) as u8
         })
-        .collect();
+        .collect()
+}
+
+/// A message that takes more than is taken whole.
+fn great(kind: i64, seq: i64, handler: Option<i64>) -> Vec<u8> {
+    let data = noise(2 * WHOLE);
     let data = plain(Value::Bytes(&data));
     match handler {
         Some(handler) => request(seq, handler, items([data])),
         None => frame(kind, seq, data),
     }
+}
+
+/// A call of the other end's object.
+fn calling(seq: i64, number: i64, argument: Value<'_>) -> Vec<u8> {
+    let args = plain(tuple([argument]));
+    let args = items([theirs(number), args, plain(Value::Tuple(Vec::new()))]);
+    request(seq, CALL, args)
 }
 
 /// Two ends, and what has gone between them.
@@ -232,15 +245,74 @@ fn no_exception_of_the_server_names_a_module_to_import() {
 }
 
 #[test]
-fn a_request_that_cannot_be_looked_at_is_refused_whatever_it_is() {
+fn what_is_behind_the_end_of_a_great_request_ends_the_session() {
     let mut line = Line::new().with_passed(5);
-    // A client would take either: it inflates without a bound, and ignores what is behind.
-    let body = || tuple([int(GETROOT), plain(Value::Tuple(Vec::new()))]);
-    let hidden = with_much_behind(payload(REQUEST, 0, body()));
-    assert!(line.refuses(&hidden).contains("too great"));
-    let noise = great(REQUEST, 1, Some(CALL));
-    assert!(line.refuses(&noise).contains("too great"));
+    // A client would take it: it inflates without a bound, and ignores what is behind.
+    let body = tuple([int(GETROOT), plain(Value::Tuple(Vec::new()))]);
+    let hidden = with_much_behind(payload(REQUEST, 0, body));
+    assert_eq!(
+        line.says(Side::Server, &hidden).unwrap_err().from,
+        Side::Server
+    );
+    assert!(line.out.to_client.is_empty() && line.out.answers.is_empty());
+}
+
+#[test]
+fn a_great_request_is_judged_like_any_other() {
+    let mut line = Line::new().with_passed(5);
+    for (seq, data) in [noise(2 * WHOLE), vec![7; 2 * INFLATED]].iter().enumerate() {
+        let seq = 10 * seq as i64;
+        let called = |seq, number| calling(seq, number, Value::Bytes(data));
+        // Nothing of it is there before it is judged.
+        let asked = called(seq, 5);
+        let (begun, rest) = asked.split_at(asked.len() - 1);
+        assert_eq!(line.says(Side::Server, begun).unwrap(), b"");
+        assert!(line.says(Side::Server, rest).unwrap() == asked);
+        assert!(line.refuses(&called(seq + 1, 9)).contains("has not passed"));
+        let name = plain(Value::Str("_private"));
+        let args = items([theirs(5), name, plain(Value::Bytes(data))]);
+        let why = line.refuses(&request(seq + 2, SETATTR, args));
+        assert!(why.contains("RuntimeError"), "{why}");
+        line.passes(Side::Server, &getattr(seq + 3, 5, "append"));
+    }
+}
+
+#[test]
+fn what_would_inflate_to_more_than_is_held_is_refused() {
+    let mut line = Line::new().with_passed(5);
+    line.guarded.most = 2 * INFLATED;
+    let data = vec![7; 2 * INFLATED];
+    let asked = calling(0, 5, Value::Bytes(&data));
+    assert!(line.refuses(&asked).contains("too great"));
+    line.guarded.most = 2 * WHOLE;
+    let asked = calling(1, 5, Value::Bytes(&noise(2 * WHOLE)));
+    assert!(line.refuses(&asked).contains("too great"));
     line.passes(Side::Server, &getattr(2, 5, "append"));
+}
+
+#[test]
+fn what_is_passed_beside_a_great_value_may_be_used() {
+    let mut line = Line::new().with_passed(5);
+    for (seq, data) in [noise(2 * WHOLE), vec![7; 2 * INFLATED]].iter().enumerate() {
+        let seq = seq as i64;
+        line.refuses(&getattr(3 * seq, 20 + seq, "append"));
+        let args = items([
+            theirs(1),
+            items([own(20 + seq), plain(Value::Bytes(data))]),
+            plain(Value::Tuple(Vec::new())),
+        ]);
+        let asked = request(10 + seq, CALL, args);
+        line.passes(Side::Client, &asked);
+        line.passes(Side::Server, &getattr(3 * seq + 1, 20 + seq, "append"));
+        // And in an answer.
+        let answer = frame(
+            REPLY,
+            3 * seq + 1,
+            items([own(30 + seq), plain(Value::Bytes(data))]),
+        );
+        line.passes(Side::Client, &answer);
+        line.passes(Side::Server, &getattr(3 * seq + 2, 30 + seq, "append"));
+    }
 }
 
 #[test]

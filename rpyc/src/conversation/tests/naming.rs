@@ -1,5 +1,7 @@
 //! What a programmer would have written.
 
+use std::slice::from_ref;
+
 use super::*;
 
 #[test]
@@ -57,9 +59,9 @@ fn an_expression_is_what_it_is_about_and_the_form_of_its_arguments() {
             " != …",
             "'k'",
         ),
-        (operator("__getitem__", &[k.clone()]), "hou", "[…]", "'k'"),
+        (operator("__getitem__", from_ref(&k)), "hou", "[…]", "'k'"),
         (
-            operator("__delitem__", &[k.clone()]),
+            operator("__delitem__", from_ref(&k)),
             "del hou",
             "[…]",
             "'k'",
@@ -70,7 +72,7 @@ fn an_expression_is_what_it_is_about_and_the_form_of_its_arguments() {
             "[…] = …",
             "'k'] = 7",
         ),
-        (operator("__contains__", &[k.clone()]), "'k' in hou", "", ""),
+        (operator("__contains__", from_ref(&k)), "'k' in hou", "", ""),
         (operator("__len__", &[]), "len(hou)", "", ""),
         (
             operator("node", &[k.clone(), v]),
