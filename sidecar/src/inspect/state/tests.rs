@@ -3,6 +3,7 @@ mod great;
 mod idle;
 mod last_words;
 mod padded;
+mod segments;
 
 use std::net::SocketAddr;
 
