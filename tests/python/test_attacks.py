@@ -22,7 +22,7 @@ from attack import Ended, Raw, Ref, Refused, Session
 from attacks import ATTACKS, FAMILIES, ROLES, VERSIONS, Aim
 # Each of them adds its attacks. The bare server keeps what was done to it, and a node with a
 # callback of a client that has gone cannot be pickled: reading comes first.
-from attacks import service, objects, arguments, writing, encoding, ids
+from attacks import service, objects, arguments, writing, encoding, great, ids
 
 #: A module that the server could import, and which tells that it was.
 TELLTALE = "import os\nopen(os.environ['TELLTALE'], 'w').close()\n"

@@ -36,6 +36,16 @@ pub(super) struct Asked {
     shadow: bool,
 }
 
+impl Asked {
+    /// What was forwarded although nobody could judge it.
+    pub(super) const UNJUDGED: Self = Self {
+        on: Thing::UNKNOWN,
+        kind: Kind::Other,
+        path: None,
+        shadow: true,
+    };
+}
+
 #[derive(Debug)]
 enum Kind {
     GetRoot,

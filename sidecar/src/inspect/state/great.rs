@@ -9,8 +9,8 @@ mod passage;
 use bytes::BytesMut;
 use rpyc::reverse::Reverse;
 use rpyc::{
-    Abridgement, Abridger, Body, ExceptionClass, FrameError, Head, Kind, Message, Side, Step,
-    Threads, Transcoder, Unpacked, Unpacker, brine, dialect, exception_frame,
+    Abridgement, Abridger, Body, ExceptionClass, FrameError, Head, Kind, Message, Request, Side,
+    Step, Threads, Transcoder, Unpacked, Unpacker, brine, dialect, exception_frame,
 };
 
 use super::answers::settle;
@@ -18,6 +18,7 @@ use super::records::{great_call, plain_call};
 use super::stop::{breached, malformed};
 use super::{Fate, Open, Out, State, Stop};
 use crate::audit::{Direction, reference};
+use crate::inspect::narrow::Asked;
 use passage::{Onward, Reading, beyond_held};
 
 pub(super) use passage::{Great, Stepped};
@@ -125,11 +126,19 @@ impl State {
                 let fate = self.houdini_asks(&message, request, length, out)?;
                 return Ok(!matches!(fate, Fate::Drop));
             }
-            (Body::Request(_), _) => {
+            (Body::Request(request), _) => {
                 let call = self.note(from, &message, abridged.is_cut, length)?;
                 let mut open = Open::default();
-                if from == Side::Client && self.bench.is_some() {
+                if from == Side::Client
+                    && let Some(bench) = &mut self.bench
+                {
                     open.shadow = Some(SIZE.into());
+                    open.asked = Some(Asked::UNJUDGED);
+                    if let Request::Del { target, .. } = request
+                        && self.conversation.object(Side::Server, target).is_none()
+                    {
+                        bench.dropped(target);
+                    }
                 }
                 self.begin(&mut open, call);
                 self.open.insert((from, message.seq), open);

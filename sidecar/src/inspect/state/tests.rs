@@ -2,13 +2,15 @@ mod drops;
 mod great;
 mod idle;
 mod last_words;
+mod padded;
+mod segments;
 
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use certs::AuditKey;
 use rpyc::brine::{Int, Value};
-use rpyc::{Head, Kind, Lane, Next, Threads, frame};
+use rpyc::{Head, Kind, Lane, Next, ObjectId, Threads, frame};
 
 use super::*;
 use crate::audit::{Audit, OpenSession};
