@@ -251,7 +251,14 @@ impl Guarded {
                     self.great(head, length, compressed, out)?;
                     self.server.lane.pass(length);
                 }
-                Next::Whole(whole) => self.whole(whole, out)?,
+                Next::Whole(whole) => {
+                    if self.client.great.is_some()
+                        && let Some(head) = whole.frame().head()
+                    {
+                        self.may_answer_early(head)?;
+                    }
+                    self.whole(whole, out)?;
+                }
             }
         }
     }

@@ -117,6 +117,21 @@ impl Guarded {
         seen.map(drop).map_err(|breach| breach.to_string())
     }
 
+    /// The server begins to say something. The guard denies a great request before it has all of
+    /// it, and what that refers to is then nothing that the server was given.
+    pub(super) fn may_answer_early(&mut self, head: Head) -> Result<(), Stop> {
+        let asked = |great: &mut Great| {
+            !matches!(head.kind, Kind::Request { .. })
+                && matches!(great.head.kind, Kind::Request { .. })
+                && great.head.seq == head.seq
+        };
+        if let Some(great) = self.client.great.take_if(asked) {
+            self.unread(Side::Client, great.head, great.length)
+                .map_err(|why| Stop::new(Side::Client, why))?;
+        }
+        Ok(())
+    }
+
     /// A great message of the server's begins: of `length` bytes as it travels, or of far more
     /// once it is inflated. A request is held until it is judged.
     pub(super) fn great(
@@ -135,6 +150,7 @@ impl Guarded {
             }
             return Ok(());
         }
+        self.may_answer_early(head)?;
         self.unread(Side::Server, head, length)
             .map_err(|why| Stop::new(Side::Server, why))?;
         self.onward = match reverse::may_go_unread(head.kind) {

@@ -362,6 +362,30 @@ fn great_values_go_by_in_both_directions() {
 }
 
 #[test]
+fn a_great_request_may_be_answered_before_all_of_it_has_gone() {
+    let mut line = Line::new().with_passed(5);
+    for (seq, kind) in [(10, EXCEPTION), (11, REPLY)] {
+        let data = noise(2 * WHOLE);
+        let args = items([
+            theirs(1),
+            items([own(20), plain(Value::Bytes(&data))]),
+            plain(Value::Tuple(Vec::new())),
+        ]);
+        let question = request(seq, CALL, args);
+        let (begun, rest) = question.split_at(WHOLE);
+        line.passes(Side::Client, begun);
+        let answer = match kind {
+            EXCEPTION => exception(seq, "builtins", "denied"),
+            _ => great(REPLY, seq, None),
+        };
+        assert!(line.says(Side::Server, &answer).unwrap() == answer);
+        assert!(line.says(Side::Client, rest).unwrap() == rest);
+        line.refuses(&getattr(seq, 20, "append"));
+        line.passes(Side::Server, &getattr(20 + seq, 5, "append"));
+    }
+}
+
+#[test]
 fn an_answer_of_ours_waits_for_the_end_of_a_great_message() {
     let mut line = Line::new();
     let question = great(REQUEST, 0, Some(1));
