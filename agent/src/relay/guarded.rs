@@ -5,24 +5,32 @@
 //! that it does. What the client sends is only followed: it says which of its objects the
 //! server was given. What is not rpyc in the server's direction goes no further.
 
+mod great;
+mod refusals;
+
 use bytes::{Buf as _, BytesMut};
 use rpyc::brine;
 use rpyc::conversation::Limits;
-use rpyc::frame::HEADER_LEN;
 use rpyc::{
-    Body, Conversation, ExceptionClass, FrameError, Head, Inflater, Kind, Lane, Malformed, Message,
-    Next, Request, Side, WholeFrame, exception_frame, reverse,
+    Abridgement, Conversation, ExceptionClass, FrameError, Head, Inflater, Kind, Lane, Malformed,
+    Message, Next, Side, WholeFrame, exception_frame, reverse,
 };
 
 use super::open::Open;
 use super::{Out, pass};
+use great::{Great, Onward, Unreadable, abridged};
+use refusals::{asked, may_go, refusal};
 
-/// Frames with a payload of more than this are not taken whole: only their heads are read.
+/// Frames with a payload of more than this are not taken whole: they are read as they come.
 const WHOLE: usize = 1 << 20;
 /// How far a frame that is taken whole may inflate.
 const INFLATED: usize = 16 << 20;
-/// Why a request is refused of which nothing but the head was read.
-const TOO_GREAT: &str = "it is too great to be looked at";
+
+/// What one great message brings has no end but that of its frame.
+const ITEMS: brine::Limits = brine::Limits {
+    items: usize::MAX,
+    ..brine::Limits::WIDE
+};
 
 /// Why a session is ended here.
 #[derive(Debug)]
@@ -48,12 +56,8 @@ pub(super) struct Guarded {
     conversation: Conversation,
     /// Bytes of what the client has sent that the tunnel has got already.
     sent_ahead: usize,
-    /// Bytes of a great message of the client's that are still to come.
-    passing_up: usize,
     /// Why the client cannot be followed any more.
     lost: Option<String>,
-    /// Does the great message of the server's that goes by go no further?
-    dropping: bool,
     /// Was a refusal logged? There may be any number.
     reported: bool,
 }
@@ -63,6 +67,8 @@ pub(super) struct Guarded {
 struct Half {
     lane: Lane,
     inflater: Inflater,
+    /// The great message that is coming.
+    great: Option<Great>,
 }
 
 impl Half {
@@ -70,6 +76,25 @@ impl Half {
         Self {
             lane: Lane::new(WHOLE),
             inflater: Inflater::new(INFLATED),
+            great: None,
+        }
+    }
+
+    /// Lets the great message that begins here go by in parts.
+    fn begin(&mut self, head: Head, length: usize, onward: Onward) {
+        let compressed = self.lane.is_compressed();
+        self.great = Some(Great::new(head, length, compressed, onward));
+        self.lane.pass(length);
+    }
+
+    /// Takes a part of it. Gives what goes on, and the message when it is over.
+    fn part(&mut self, bytes: BytesMut) -> (BytesMut, Option<Great>) {
+        match &mut self.great {
+            Some(great) => {
+                let onward = great.take(bytes);
+                (onward, self.great.take_if(|great| great.is_over()))
+            }
+            None => (bytes, None),
         }
     }
 }
@@ -84,9 +109,7 @@ impl Guarded {
             server: Half::new(),
             conversation: Conversation::behind_relay(Limits::WIDE),
             sent_ahead: first.len(),
-            passing_up: 0,
             lost: None,
-            dropping: false,
             reported: false,
         }
     }
@@ -123,7 +146,7 @@ impl Guarded {
 
     /// Is what was moved on towards the server a number of whole messages?
     pub(super) fn is_between_messages(&self) -> bool {
-        self.passing_up == 0 && self.sent_ahead == 0 && self.lost.is_none()
+        self.client.great.is_none() && self.sent_ahead == 0 && self.lost.is_none()
     }
 
     /// From here on nobody needs to look: the server's direction has ended. What is left of
@@ -149,26 +172,23 @@ impl Guarded {
     /// can be.
     fn follow(&mut self, out: &mut Out) -> Result<(), String> {
         loop {
-            let bytes = match self.client.lane.cut().map_err(|error| error.to_string())? {
+            match self.client.lane.cut().map_err(|error| error.to_string())? {
                 Next::More => return Ok(()),
                 Next::Part(bytes) => {
-                    self.passing_up -= bytes.len();
-                    bytes
+                    let (bytes, over) = self.client.part(bytes);
+                    self.pass_up(bytes, out);
+                    if let Some(great) = over {
+                        let (head, length) = (great.head, great.length);
+                        self.note_read(great.finish().0, head, length)?;
+                    }
                 }
-                Next::Great { head, length } => {
-                    self.unread(Side::Client, head, length)?;
-                    self.client.lane.pass(length);
-                    self.passing_up = HEADER_LEN + length + 1;
-                    continue;
-                }
+                Next::Great { head, length } => self.client.begin(head, length, Onward::Passes),
                 Next::Whole(whole) => {
                     let noted = self.note(&whole);
                     self.pass_up(whole.into_bytes(), out);
                     noted?;
-                    continue;
                 }
-            };
-            self.pass_up(bytes, out);
+            }
         }
     }
 
@@ -185,19 +205,45 @@ impl Guarded {
     fn note(&mut self, whole: &WholeFrame) -> Result<(), String> {
         let frame = whole.frame();
         let size = frame.wire_len();
-        let payload = self.client.inflater.payload(&frame).ok();
-        let message = payload.and_then(|bytes| Message::read(bytes, brine::Limits::WIDE).ok());
-        match message {
-            Some(message) => {
+        let head = || frame.head().ok_or_else(|| Malformed::Head.to_string());
+        let payload = match self.client.inflater.payload(&frame) {
+            Ok(payload) => payload,
+            Err(FrameError::Bomb) => {
+                self.client.inflater.give_back();
+                return self.note_read(abridged(&frame), head()?, size);
+            }
+            Err(_) => return self.unread(Side::Client, head()?, size),
+        };
+        match Message::read(payload, brine::Limits::WIDE) {
+            Ok(message) => {
                 let seen = self.conversation.see(Side::Client, &message, size);
                 seen.map(drop).map_err(|breach| breach.to_string())
             }
-            None => {
-                let no_head = || Malformed::Head.to_string();
-                let head = frame.head().ok_or_else(no_head)?;
-                self.unread(Side::Client, head, size)
-            }
+            Err(_) => self.unread(Side::Client, head()?, size),
         }
+    }
+
+    /// Takes note of a great message of the client's, as far as it was read.
+    fn note_read(
+        &mut self,
+        read: Result<Abridgement, Unreadable>,
+        head: Head,
+        size: usize,
+    ) -> Result<(), String> {
+        let read = read.ok();
+        let message = read
+            .as_ref()
+            .and_then(|read| Message::read(&read.payload, ITEMS).ok());
+        let Some(message) = message else {
+            return self.unread(Side::Client, head, size);
+        };
+        let mut references = 0;
+        message.references(|_, _| references += 1);
+        if references > self.conversation.room(Side::Client) {
+            return self.unread(Side::Client, head, size);
+        }
+        let seen = self.conversation.see(Side::Client, &message, size);
+        seen.map(drop).map_err(|breach| breach.to_string())
     }
 
     /// Takes note of a message of which only the head was read.
@@ -211,11 +257,16 @@ impl Guarded {
         loop {
             match self.server.lane.cut().map_err(stop)? {
                 Next::More => return Ok(()),
-                Next::Part(bytes) if self.dropping => drop(bytes),
-                Next::Part(bytes) => pass(&mut out.to_client, bytes),
+                Next::Part(bytes) => {
+                    let (bytes, over) = self.server.part(bytes);
+                    pass(&mut out.to_client, bytes);
+                    if let Some(great) = over {
+                        self.over(great, out)?;
+                    }
+                }
                 Next::Great { head, length } => {
-                    self.dropping = !self.great(head, length, out)?;
-                    self.server.lane.pass(length);
+                    let onward = self.onward(head, length, out)?;
+                    self.server.begin(head, length, onward);
                 }
                 Next::Whole(whole) => self.whole(whole, out)?,
             }
@@ -230,28 +281,14 @@ impl Guarded {
             Ok(payload) => payload,
             Err(FrameError::Bomb) => {
                 self.server.inflater.give_back();
-                let head = frame.head().ok_or(FrameError::NoHead).map_err(stop)?;
-                if self.great(head, size, out)? {
-                    pass(&mut out.to_client, whole.into_bytes());
-                }
-                return Ok(());
+                return self.inflates_far(whole, out);
             }
             Err(error) => return Err(stop(error)),
         };
         let message = Message::read(payload, brine::Limits::WIDE)
             .map_err(|error| Stop::new(Side::Server, error))?;
-        self.conversation
-            .see(Side::Server, &message, size)
-            .map_err(|breach| Stop::new(Side::Server, breach))?;
-        if let Body::Request(request) = &message.body
-            && let Err(why) = reverse::judge(&self.conversation, request)
-        {
-            if !std::mem::replace(&mut self.reported, true) {
-                report(&self.conversation, message.seq, request, why);
-            }
-            self.conversation.withdraw(Side::Server, &message);
-            let answer = refusal(message.head(), reverse::refused_as(request), why);
-            out.answers.extend_from_slice(&answer);
+        let (conversation, reported) = (&mut self.conversation, &mut self.reported);
+        if !may_go(conversation, reported, &message, size, out)? {
             return Ok(());
         }
         match reverse::without_module(&message) {
@@ -261,56 +298,65 @@ impl Guarded {
         Ok(())
     }
 
-    /// A message of which only the head was read. Gives whether it goes on to the client.
-    fn great(&mut self, head: Head, size: usize, out: &mut Out) -> Result<bool, Stop> {
+    /// A frame that was taken whole and holds a great message.
+    fn inflates_far(&mut self, whole: WholeFrame, out: &mut Out) -> Result<(), Stop> {
+        let frame = whole.frame();
+        let head = frame.head().ok_or(FrameError::NoHead);
+        let head = head.map_err(|error| Stop::new(Side::Server, error))?;
+        let (length, compressed) = (frame.body.len(), frame.compressed);
+        let onward = self.onward(head, length, out)?;
+        let mut great = Great::new(head, length, compressed, onward);
+        let bytes = great.take(whole.into_bytes());
+        pass(&mut out.to_client, bytes);
+        self.over(great, out)
+    }
+
+    /// What becomes of the bytes of a great message of the server's.
+    fn onward(&mut self, head: Head, length: usize, out: &mut Out) -> Result<Onward, Stop> {
         if let Kind::Request { .. } = head.kind {
-            let answer = refusal(head, ExceptionClass::RuntimeError, TOO_GREAT);
-            out.answers.extend_from_slice(&answer);
-            return Ok(false);
+            return Ok(Onward::Held(BytesMut::new()));
         }
-        self.unread(Side::Server, head, size)
+        self.unread(Side::Server, head, length)
             .map_err(|why| Stop::new(Side::Server, why))?;
-        let passes = reverse::may_go_unread(head.kind);
-        if !passes {
-            let text = format!(
-                "Houdini raised an exception of {size} bytes, which hrpyc-guard did not hand \
-                 over: {TOO_GREAT}"
-            );
-            let answer = exception_frame(asked(head), ExceptionClass::RuntimeError, &text);
-            out.to_client.extend_from_slice(&answer);
+        if reverse::may_go_unread(head.kind) {
+            return Ok(Onward::Unread);
         }
-        Ok(passes)
+        let text = format!(
+            "Houdini raised an exception of {length} bytes, which hrpyc-guard did not hand over: \
+             {}",
+            Unreadable::TooGreat
+        );
+        let answer = exception_frame(asked(head), ExceptionClass::RuntimeError, &text);
+        out.to_client.extend_from_slice(&answer);
+        Ok(Onward::Dropped)
     }
-}
 
-/// The head of the request that this is the head of the answer to.
-fn asked(answer: Head) -> Head {
-    Head {
-        threads: answer.threads.map(|threads| rpyc::Threads {
-            sender: threads.receiver,
-            receiver: threads.sender,
-        }),
-        ..answer
+    /// A great message of the server's has come to its end, and is judged when it asks for
+    /// something. It is not answered before: who relays it may know of it by its end only.
+    fn over(&mut self, great: Great, out: &mut Out) -> Result<(), Stop> {
+        let (head, length) = (great.head, great.length);
+        let Kind::Request { .. } = head.kind else {
+            return Ok(());
+        };
+        let (read, held) = great.finish();
+        let read = match read {
+            Ok(read) => read,
+            Err(unread @ Unreadable::TooGreat) => {
+                let why = unread.to_string();
+                let answer = refusal(head, ExceptionClass::RuntimeError, &why);
+                out.answers.extend_from_slice(&answer);
+                return Ok(());
+            }
+            Err(unread) => return Err(Stop::new(Side::Server, unread)),
+        };
+        let message = Message::read(&read.payload, ITEMS);
+        let message = message.map_err(|error| Stop::new(Side::Server, error))?;
+        let (conversation, reported) = (&mut self.conversation, &mut self.reported);
+        if may_go(conversation, reported, &message, length, out)? {
+            pass(&mut out.to_client, held);
+        }
+        Ok(())
     }
-}
-
-/// The frame that tells the server that it may not ask this of the client.
-fn refusal(request: Head, class: ExceptionClass, why: &str) -> Vec<u8> {
-    let text = format!("the artist's end of hrpyc-guard did not pass this on to the script: {why}");
-    exception_frame(request, class, &text)
-}
-
-/// Logs a refusal.
-fn report(conversation: &Conversation, seq: u64, request: &Request<'_>, why: &str) {
-    let asked = conversation.request(Side::Server, seq);
-    let what = asked.map(|asked| asked.callee().to_owned());
-    let what = what.filter(|what| !what.is_empty());
-    let what = what.unwrap_or_else(|| request.name().to_owned());
-    tracing::warn!(
-        what,
-        why,
-        "refused: what Houdini asked of the script; more of this session is not logged"
-    );
 }
 
 #[cfg(test)]

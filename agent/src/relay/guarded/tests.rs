@@ -3,6 +3,8 @@ use rpyc::frame::encode;
 
 use super::*;
 
+mod great;
+
 const REQUEST: i64 = 1;
 const REPLY: i64 = 2;
 const EXCEPTION: i64 = 3;
@@ -93,30 +95,6 @@ fn exception(seq: i64, module: &str, text: &str) -> Vec<u8> {
     payload.extend(int(seq).to_bytes());
     payload.extend(raised(module, text));
     encode(&payload)
-}
-
-/// The same message, with bytes behind it that rpyc would not look at.
-fn with_much_behind(mut payload: Vec<u8>) -> Vec<u8> {
-    payload.resize(payload.len() + INFLATED, 0);
-    let frame = encode(&payload);
-    assert!(frame.len() < WHOLE && frame[4] == 1);
-    frame
-}
-
-/// A message that takes more than is taken whole, and compresses no further.
-fn great(kind: i64, seq: i64, handler: Option<i64>) -> Vec<u8> {
-    let mut noise = 1u32;
-    let data: Vec<u8> = (0..2 * WHOLE)
-        .map(|_| {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (noise >> 24) as u8
-        })
-        .collect();
-    let data = plain(Value::Bytes(&data));
-    match handler {
-        Some(handler) => request(seq, handler, items([data])),
-        None => frame(kind, seq, data),
-    }
 }
 
 /// Two ends, and what has gone between them.
@@ -229,76 +207,6 @@ fn no_exception_of_the_server_names_a_module_to_import() {
         let came = line.says(Side::Server, &exception(seq, module, "a traceback"));
         assert_eq!(came.unwrap(), exception(seq, named, "a traceback"));
     }
-}
-
-#[test]
-fn a_request_that_cannot_be_looked_at_is_refused_whatever_it_is() {
-    let mut line = Line::new().with_passed(5);
-    // A client would take either: it inflates without a bound, and ignores what is behind.
-    let body = || tuple([int(GETROOT), plain(Value::Tuple(Vec::new()))]);
-    let hidden = with_much_behind(payload(REQUEST, 0, body()));
-    assert!(line.refuses(&hidden).contains("too great"));
-    let noise = great(REQUEST, 1, Some(CALL));
-    assert!(line.refuses(&noise).contains("too great"));
-    line.passes(Side::Server, &getattr(2, 5, "append"));
-}
-
-#[test]
-fn an_exception_that_cannot_be_looked_at_is_told_and_not_handed_over() {
-    let mut line = Line::new();
-    let long = raised("telltale", "");
-    let mut hidden = vec![0x12, 0x50 + EXCEPTION as u8, 0x50];
-    hidden.extend(long);
-    for (seq, sent) in [
-        (0, with_much_behind(hidden)),
-        (1, great(EXCEPTION, 1, None)),
-    ] {
-        line.passes(Side::Client, &getroot(seq));
-        let came = line.says(Side::Server, &sent).unwrap();
-        let text = String::from_utf8_lossy(&came);
-        assert!(
-            text.contains("RuntimeError") && text.contains("too great"),
-            "{text}"
-        );
-        assert!(!text.contains("telltale"));
-        let message = Message::read(&came[5..came.len() - 1], brine::Limits::WIDE).unwrap();
-        assert_eq!(message.seq, seq as u64);
-    }
-}
-
-#[test]
-fn great_values_go_by_in_both_directions() {
-    let mut line = Line::new();
-    let question = great(REQUEST, 0, Some(1));
-    let mut went = Vec::new();
-    for piece in question.chunks(50_000) {
-        went.extend(line.says(Side::Client, piece).unwrap());
-        let held = line.guarded.input(Side::Client).len();
-        assert!(held < 5000, "{held} bytes are held");
-    }
-    assert!(went == question);
-    let answer = great(REPLY, 0, None);
-    let mut came = Vec::new();
-    for piece in answer.chunks(50_000) {
-        came.extend(line.says(Side::Server, piece).unwrap());
-    }
-    assert!(came == answer);
-    // Small as it travels.
-    line.passes(Side::Client, &getroot(1));
-    let hidden = with_much_behind(payload(REPLY, 1, plain(Value::None)));
-    line.passes(Side::Server, &hidden);
-}
-
-#[test]
-fn an_answer_of_ours_waits_for_the_end_of_a_great_message() {
-    let mut line = Line::new();
-    let question = great(REQUEST, 0, Some(1));
-    let (begun, rest) = question.split_at(500_000);
-    line.passes(Side::Client, begun);
-    line.refuses(&getroot(0));
-    assert!(!line.guarded.is_between_messages());
-    line.passes(Side::Client, rest);
-    assert!(line.guarded.is_between_messages());
 }
 
 #[test]
