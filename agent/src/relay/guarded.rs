@@ -18,7 +18,7 @@ use rpyc::{
 
 use super::open::Open;
 use super::{Out, pass};
-use great::{Great, Onward, Unreadable, abridged};
+use great::{Great, Onward, Unreadable, abridged, answered};
 use refusals::{asked, may_go, refusal};
 
 /// Frames with a payload of more than this are not taken whole: they are read as they come.
@@ -177,7 +177,7 @@ impl Guarded {
                 Next::Part(bytes) => {
                     let (bytes, over) = self.client.part(bytes);
                     self.pass_up(bytes, out);
-                    if let Some(great) = over {
+                    if let Some(great) = over.filter(|great| !great.is_answered) {
                         let (head, length) = (great.head, great.length);
                         self.note_read(great.finish().0, head, length)?;
                     }
@@ -288,6 +288,7 @@ impl Guarded {
         let message = Message::read(payload, brine::Limits::WIDE)
             .map_err(|error| Stop::new(Side::Server, error))?;
         let (conversation, reported) = (&mut self.conversation, &mut self.reported);
+        answered(&mut self.client.great, conversation, message.head())?;
         if !may_go(conversation, reported, &message, size, out)? {
             return Ok(());
         }
@@ -316,6 +317,7 @@ impl Guarded {
         if let Kind::Request { .. } = head.kind {
             return Ok(Onward::Held(BytesMut::new()));
         }
+        answered(&mut self.client.great, &mut self.conversation, head)?;
         self.unread(Side::Server, head, length)
             .map_err(|why| Stop::new(Side::Server, why))?;
         if reverse::may_go_unread(head.kind) {

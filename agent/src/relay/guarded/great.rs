@@ -2,7 +2,12 @@
 
 use bytes::BytesMut;
 use rpyc::frame::{FLUSH, HEADER_LEN};
-use rpyc::{Abridgement, Abridger, Frame, FrameError, Head, Malformed, Unpacked, Unpacker};
+use rpyc::{
+    Abridgement, Abridger, Conversation, Frame, FrameError, Head, Kind, Malformed, Side, Unpacked,
+    Unpacker,
+};
+
+use super::Stop;
 
 /// So much is read of one, in bytes, inflated; and so much is held of one that is judged. The
 /// script would hold it as well.
@@ -16,6 +21,8 @@ pub(super) struct Great {
     pub(super) length: usize,
     /// Bytes of its frame that are still to come.
     left: usize,
+    /// It was answered before its end, and taken note of then.
+    pub(super) is_answered: bool,
     reading: Result<Reading, Unreadable>,
     onward: Onward,
 }
@@ -75,6 +82,7 @@ impl Great {
             head,
             length,
             left: HEADER_LEN + length + 1,
+            is_answered: false,
             reading,
             onward,
         }
@@ -122,6 +130,31 @@ pub(super) fn abridged(frame: &Frame<'_>) -> Result<Abridgement, Unreadable> {
         reading.read(bytes)?;
     }
     reading.finish()
+}
+
+/// Looks whether a message of the server's answers the great request of the client's that is
+/// coming. The guard answers one when it knows that it denies it, and then its head is all
+/// that is known of it.
+pub(super) fn answered(
+    coming: &mut Option<Great>,
+    conversation: &mut Conversation,
+    answer: Head,
+) -> Result<(), Stop> {
+    let is_request = |head: Head| matches!(head.kind, Kind::Request { .. });
+    let Some(great) = coming else {
+        return Ok(());
+    };
+    if great.is_answered
+        || great.head.seq != answer.seq
+        || is_request(answer)
+        || !is_request(great.head)
+    {
+        return Ok(());
+    }
+    great.is_answered = true;
+    let seen = conversation.see_head(Side::Client, great.head, great.length);
+    seen.map(drop)
+        .map_err(|breach| Stop::new(Side::Client, breach))
 }
 
 impl Reading {

@@ -133,6 +133,33 @@ fn what_the_client_passes_beside_great_values_may_be_used() {
 }
 
 #[test]
+fn a_great_request_may_be_denied_before_its_end_and_gives_nothing_then() {
+    let mut line = Line::new();
+    let asked = call(0, 1, &noise(2 * WHOLE), Some(5));
+    let (begun, rest) = asked.split_at(WHOLE);
+    line.passes(Side::Client, begun);
+    // Nothing else was asked.
+    let other = line.says(Side::Server, &exception(1, "builtins", "denied"));
+    assert_eq!(other.unwrap_err().from, Side::Server);
+
+    let mut line = Line::new();
+    line.passes(Side::Client, begun);
+    let denial = exception(0, "builtins", "denied");
+    line.passes(Side::Server, &denial);
+    // It is answered once.
+    assert!(line.says(Side::Server, &denial).is_err());
+
+    let mut line = Line::new();
+    line.passes(Side::Client, begun);
+    line.passes(Side::Server, &denial);
+    line.passes(Side::Client, rest);
+    assert!(line.guarded.is_between_messages());
+    line.refuses(&getattr(0, 5, "append"));
+    line.passes(Side::Client, &getroot(1));
+    line.passes(Side::Server, &frame(REPLY, 1, plain(Value::None)));
+}
+
+#[test]
 fn what_stands_in_a_great_message_that_cannot_be_read_may_not_be_used() {
     for data in greats() {
         let mut line = Line::new();
