@@ -171,5 +171,6 @@ class Met:
         assert found["items"] == "['first', 3, 4, 5, 6]"
         assert found["written"] == "caught\n"
         assert found["generator"] == 20
+        assert found["great"] == [2 << 20, 2 << 20, 20 << 20]
         if self.direct_kept is not None:
             assert found == self.direct_kept

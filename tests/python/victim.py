@@ -170,6 +170,7 @@ def kept(where, folder):
         "class": repr(hostile.plain(dict, a=1)),
         "delivered": repr(rpyc.classic.deliver(conn, [1, {"two": 3}])),
         "moved": rpyc.classic.obtain(conn.eval("[1, {'two': 3}]")),
+        "great": hostile.give(lambda data: len(data), os.urandom(2 << 20)),
         "written": "".join(written),
         "seen": seen,
     }

@@ -7,6 +7,8 @@ not make.
 
 import functools
 import os
+import struct
+import zlib
 
 import rpyc
 from rpyc.core import brine, consts, netref
@@ -173,6 +175,38 @@ def a_great_value_for_an_attribute(client):
 @add
 def a_value_for_an_attribute_that_inflates_far(client):
     return client.ask(SETATTR, client.thing, "value", FAR) is None
+
+
+class Padded(object):
+    """A channel that sends small messages in great frames: zlib has blocks that inflate to
+    nothing."""
+
+    def __init__(self, channel):
+        self._channel = channel
+
+    def send(self, data):
+        """Sends it in a frame of more than a mebibyte."""
+        stream = zlib.compressobj(1)
+        body = stream.compress(data) + stream.flush(zlib.Z_FULL_FLUSH)
+        body += b"\x00\x00\x00\xff\xff" * 250000 + stream.flush()
+        self._channel.stream.write(struct.pack("!LB", len(body), 1) + body + b"\n")
+
+    def __getattr__(self, name):
+        return getattr(self._channel, name)
+
+
+def in_great_frames(name):
+    """An attack that is known, with each of its requests in a great frame."""
+
+    def run(client):
+        channel = client.conn._channel
+        client.conn._channel = Padded(channel)
+        try:
+            return ATTACKS[name](client)
+        finally:
+            client.conn._channel = channel
+
+    add(run, name + "_in_great_frames")
 
 
 for _name, _args in [("__getattribute__", ("_private",)), ("__setattr__", ("planted", 1)),
@@ -420,7 +454,17 @@ def an_exception_that_names_a_module_in_a_package(_client):
     raise type("Boom", (Exception,), {"__module__": "telltale_nested.deep"})("boom")
 
 
+for _name in ["evaluate", "attribute__private_of_the_thing", "globals_of_a_callback", "pickled_list",
+              "set_an_attribute", "what_an_attribute_leads_to_by_a_callback"]:
+    in_great_frames(_name)
+
+
 # What honest scripts need.
+
+
+def give(function, data):
+    """Calls back with great values, where one came beside the callback."""
+    return (function(data), function(GREAT), function(FAR))
 
 
 def plain(function, *args, **kwargs):

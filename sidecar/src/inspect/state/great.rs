@@ -47,7 +47,6 @@ impl State {
         out: &mut Out,
     ) -> Result<Great, Stop> {
         self.speaks(from, &head)?;
-        let too_great = || Stop::of(from, FrameError::TooBig(length));
         let most = self.held_bytes;
         let compressed = frame.get(rpyc::frame::HEADER_LEN - 1) == Some(&1);
         if self.is_enforced() {
@@ -59,18 +58,30 @@ impl State {
                 }
                 (Side::Server, Kind::Reply) => {
                     self.unread(from, head, length, out)?;
-                    self.keep_back(head, length, out);
+                    let text = format!(
+                        "the answer of {length} bytes is greater than this role allows\nhint: ask \
+                         for less at a time"
+                    );
+                    self.keep_back(head, ExceptionClass::PermissionError, &text, out);
                     return Ok(Great::new(from, head, length, most, None, Onward::Dropped));
                 }
-                // It is refused when it was read.
-                (Side::Server, Kind::Request { .. }) => {}
-                _ => return Err(too_great()),
+                // The first is refused when it was read, the other is kept back in all roles.
+                (Side::Server, Kind::Request { .. } | Kind::Exception) => {}
+                (Side::Client, _) => return Err(Stop::of(from, FrameError::TooBig(length))),
             }
         }
         let guarded = from == Side::Server && self.reverse == Reverse::Guarded;
         let abridger = match head.kind {
             // Its module may have to be changed, for which it would have to be rewritten.
-            Kind::Exception if guarded => return Err(too_great()),
+            Kind::Exception if guarded => {
+                self.unread(from, head, length, out)?;
+                let text = format!(
+                    "Houdini raised an exception of {length} bytes, which hrpyc-guard did not pass \
+                     on: it is too great to be looked at"
+                );
+                self.keep_back(head, ExceptionClass::RuntimeError, &text, out);
+                return Ok(Great::new(from, head, length, most, None, Onward::Dropped));
+            }
             Kind::Exception => {
                 self.unread(from, head, length, out)?;
                 None
@@ -201,7 +212,7 @@ impl State {
 
     /// Tells the script that an answer is not passed on. It is known to be great and nothing
     /// else: what it refers to could not be judged later.
-    fn keep_back(&mut self, answer: Head, length: usize, out: &mut Out) {
+    fn keep_back(&self, answer: Head, class: ExceptionClass, text: &str, out: &mut Out) {
         let asked = Head {
             kind: Kind::Request { handler: 0 },
             family: self.client_family.unwrap_or(answer.family),
@@ -211,12 +222,7 @@ impl State {
             }),
             ..answer
         };
-        let text = format!(
-            "the answer of {length} bytes is greater than this role allows\nhint: ask for less at \
-             a time"
-        );
-        let frame = exception_frame(asked, ExceptionClass::PermissionError, &text);
-        out.say(Side::Client, &frame);
+        out.say(Side::Client, &exception_frame(asked, class, text));
     }
 }
 

@@ -202,9 +202,18 @@ async fn no_great_exception_of_houdinis_reaches_a_script_that_would_import_its_m
             let values = list(&[Value::Bytes(&data).to_bytes()]);
             let raised = list(&[name, values, list(&[]), Value::Str("").to_bytes()]);
             let answer = frame::encode(&list(&[int(3), int(asked), raised]));
-            let stop = session.send(Side::Server, &answer).await;
-            assert!(stop.is_err(), "{role}");
-            assert!(session.out.to_client.ready.is_empty(), "{role}");
+            session.send(Side::Server, &answer).await.unwrap();
+            let said = String::from_utf8_lossy(&session.out.to_client.ready).into_owned();
+            assert!(said.contains("too great to be looked at"), "{role}");
+            assert!(!said.contains("telltale"), "{role}");
+            let [told] = session.came_back()[..] else {
+                panic!("{role}")
+            };
+            let raised = (Kind::Exception, asked as u64);
+            assert_eq!((told.kind, told.seq), raised, "{role}");
+            // And the session lives on.
+            let called = session.calls_it().await;
+            assert_eq!(session.went_on(), [asked, called], "{role}");
         }
     }
 }
