@@ -24,7 +24,15 @@ Steps, in their order; all of them unless some are named:
   python        the built programs and the Python package between real rpyc servers and clients
 
 Arguments after -- go to the test runner of the step `rust` or `python`, such as:
-  cargo verify python -- -k revocation";
+  cargo verify python -- -k revocation
+
+Usage: cargo verify --soak [MINUTES]
+
+Mixed sessions of real clients, with people who come and are revoked, for ten minutes or for as
+many as are given. It fails when something goes wrong, or when the guard holds more and more.";
+
+/// How long a soak takes, in minutes, unless it is said.
+const SOAK: f64 = 10.0;
 
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +76,15 @@ impl Step {
 
 fn main() -> ExitCode {
     let given: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(minutes) = soaking(&given) {
+        return match soak(minutes) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("error: {failure}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let Some((steps, arguments)) = parse(&given) else {
         let asked = given.iter().any(|a| a == "--help" || a == "-h");
         return if asked {
@@ -114,6 +131,32 @@ fn parse(given: &[String]) -> Option<(Vec<Step>, &[String])> {
     let steps: Vec<_> = Step::ALL.into_iter().filter(wanted).collect();
     let for_runner = matches!(steps[..], [Step::Rust | Step::Python]);
     (arguments.is_empty() || for_runner).then_some((steps, arguments))
+}
+
+/// For how many minutes it is to be soaked, if so.
+fn soaking(given: &[String]) -> Option<f64> {
+    let minutes = match given {
+        [soak] if soak == "--soak" => SOAK,
+        [soak, minutes] if soak == "--soak" => minutes.parse().ok()?,
+        _ => return None,
+    };
+    (minutes > 0.0 && minutes < 1e6).then_some(minutes)
+}
+
+fn soak(minutes: f64) -> Result<()> {
+    cargo::passed_through(&mut cargo::build_programs()?)?;
+    let mut say = |sentence: &str| println!("{sentence}");
+    for venv in &Venv::ALL {
+        venv.python(&mut say)?;
+    }
+    let mut soak = std::process::Command::new(Venv::PYTEST.python(&mut say)?);
+    soak.current_dir(workspace().join("tests").join("python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .arg("soak.py")
+        .arg(format!("--programs={}", program_dir()?.display()))
+        .arg(format!("--venvs={}", venv::folder()?.display()))
+        .arg(format!("--minutes={minutes}"));
+    cargo::passed_through(&mut soak)
 }
 
 fn lint() -> Result<()> {
@@ -193,6 +236,19 @@ mod tests {
         assert_eq!(parsed(&["rust", "--", "wire"]), one);
         assert_eq!(parsed(&["rust", "python", "--", "wire"]), None);
         assert_eq!(parsed(&["--", "wire"]), None);
+    }
+
+    #[test]
+    fn a_soak_takes_ten_minutes_or_as_many_as_are_given() {
+        let soaking = |given: &[&str]| {
+            let given: Vec<_> = given.iter().map(|&word| word.to_owned()).collect();
+            soaking(&given)
+        };
+        assert_eq!(soaking(&["--soak"]), Some(10.0));
+        assert_eq!(soaking(&["--soak", "60"]), Some(60.0));
+        for wrong in [&["--soak", "0"][..], &["--soak", "long"], &["soak"], &[]] {
+            assert_eq!(soaking(wrong), None);
+        }
     }
 
     #[test]
