@@ -330,11 +330,12 @@ class Site:
         agent = self._connect(name, *("ws12/%s=0" % upstream for upstream in upstreams))
         ports = {}
         for upstream in upstreams:
-            agent.line(", to %s" % upstream)
+            agent.line(", to %s" % upstream if not upstream.isdigit() else ", to port " + upstream)
         lines = agent.lines["out"]
         for before, line in zip(lines, lines[1:]):
             if ", to " in line:
-                ports[line.split(", to ")[1].split(",")[0]] = int(before.rsplit(":", 1)[1])
+                upstream = line.split(", to ")[1].split(",")[0].removeprefix("port ")
+                ports[upstream] = int(before.rsplit(":", 1)[1])
         return ports
 
     def _connect(self, name, *options):

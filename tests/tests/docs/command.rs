@@ -60,6 +60,28 @@ const OTHERS: &[(&str, &[&str], &str)] = &[
         &["cargo", "deny", "--workspace", "check"],
         "tests/python/test_supply_chain.py",
     ),
+    (
+        FUZZING,
+        &[
+            "cargo",
+            "run",
+            "--manifest-path",
+            FUZZ_TARGETS,
+            "--bin",
+            "seeds",
+        ],
+        BY_HAND,
+    ),
+    (
+        FUZZING,
+        &["cargo", "fuzz", "run", "--fuzz-dir", "tests/fuzz"],
+        BY_HAND,
+    ),
+    (
+        RPYC,
+        &["unshare", "--user", "--map-current-user", "--net"],
+        BY_HAND,
+    ),
     (DEPLOY, &["useradd", "--system"], OF_THE_SYSTEM),
     (DEPLOY, &["install"], OF_THE_SYSTEM),
     (DEPLOY, &["cp", "-r", "houdini"], OF_THE_SYSTEM),
@@ -73,6 +95,9 @@ const FIRST: &str = "docs/first-five-minutes.md";
 const PYTHON: &str = "docs/python.md";
 const DEPENDENCIES: &str = "docs/dependencies.md";
 const DEPLOY: &str = "deploy/README.md";
+const FUZZING: &str = "docs/fuzzing.md";
+const RPYC: &str = "docs/rpyc.md";
+const FUZZ_TARGETS: &str = "tests/fuzz/Cargo.toml";
 const RULES: &str = "deploy/nftables/hrpyc-guard.nft";
 const INSTALLED_RULES: &str = "/etc/nftables.d/hrpyc-guard.nft";
 const TABLE: &str = "hrpyc_guard";
@@ -83,6 +108,8 @@ const WALKED: &str = "tests/python/test_first_five_minutes.py";
 const NO_ENGINE: &str = "no container engine";
 /// It changes the machine, and does nothing of ours; the files it names are there.
 const OF_THE_SYSTEM: &str = "of the system";
+/// It takes long, or needs what is not kept here. What was seen stands on the page, with the date.
+const BY_HAND: &str = "run by hand";
 
 /// Every line of the page that is typed into a shell, with its number.
 ///
@@ -170,7 +197,9 @@ fn check_one(page: &str, words: &[&str]) -> Result<(), String> {
             }
         }
         ["cargo", "build", rest @ ..] if rest.iter().all(|word| *word == "--release") => Ok(()),
-        ["cargo", alias, rest @ ..] if !alias.starts_with('-') && *alias != "deny" => {
+        ["cargo", alias, rest @ ..]
+            if !alias.starts_with('-') && !["deny", "fuzz", "run"].contains(alias) =>
+        {
             let known = read(".cargo/config.toml")
                 .lines()
                 .any(|line| line.starts_with(&format!("{alias} = ")));
@@ -308,6 +337,7 @@ fn a_command_that_nobody_understands_is_found() {
         "hrpyc-certs grant alice --access-until soon",
         "cargo dmo",
         "cargo verify pyhton",
+        "cargo run --bin seeds",
         "curl https://example.org",
         // On another page it is vouched for.
         "python scale.py",
