@@ -5,7 +5,7 @@
 //! Everything here starts from honest material, so that a test can change one thing and
 //! know that this one thing was refused.
 
-mod anyone;
+pub mod anyone;
 pub mod certificate;
 pub mod client;
 pub mod enrol;

