@@ -147,5 +147,10 @@ fn end(envoy: &PathBuf, file: &Path, bootstrap: Value, listen: SocketAddr) -> Re
 
 fn version(envoy: &PathBuf) -> String {
     let said = run(Command::new(envoy).arg("--version"));
-    said.map_or_else(|_| "unknown".into(), |ran| ran.stdout.trim().to_owned())
+    let said = said.map_or_else(|_| String::new(), |ran| ran.stdout);
+    // PATH, version: COMMIT/VERSION/...
+    let version = said
+        .split_once("version: ")
+        .map(|(_, version)| version.trim());
+    format!("Envoy {}", version.unwrap_or("unknown"))
 }

@@ -89,13 +89,14 @@ const CIPHERS: [(&str, &str); 3] = [
     ("HostKeyAlgorithms", "ecdsa-sha2-nistp256"),
 ];
 
+/// With PAM: without it sshd that is not root takes any account for locked.
 fn server_settings(listen: SocketAddr, host_key: &Path) -> String {
     let ciphers = CIPHERS
         .map(|(name, value)| format!("{name} {value}\n"))
         .concat();
     format!(
         "ListenAddress {listen}\nHostKey {key}\nAuthorizedKeysFile {folder}/user.pub\n{ciphers}\
-         StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nLogLevel ERROR\n",
+         StrictModes no\nUsePAM yes\nPidFile none\nPasswordAuthentication no\nLogLevel ERROR\n",
         key = host_key.display(),
         folder = host_key.parent().unwrap_or(Path::new("/")).display(),
     )
