@@ -17,8 +17,8 @@ VALUE, TUPLE, LOCAL, REMOTE = 1, 2, 3, 4
 (PING, CLOSE, GETROOT, GETATTR, DELATTR, SETATTR, CALL, CALLATTR, REPR, STR, CMP, HASH, DIR,
  PICKLE, DEL, INSPECT, BUFFITER, OLDSLICING, CTXEXIT, INSTANCECHECK) = range(1, 21)
 
-#: How long a server may take for an answer, in seconds. None of the attacks makes it work.
-PATIENCE = 10.0
+#: How long a server may take for an answer, in seconds. What inflates far is looked at for a while.
+PATIENCE = harness.DEADLINE
 
 
 class Refused(Exception):
