@@ -103,21 +103,22 @@ class Through(switchboard.Switchboard):
     """A guard, an agent, and the switchboard behind them."""
 
     def __init__(self, machine, version, role, reverse_calls):
-        self._stack = contextlib.ExitStack()
-        server = self._stack.enter_context(machine.server(version))
-        super().__init__(("127.0.0.1", server.port))
-        self._site = self._stack.enter_context(harness.Site(machine))
-        policy = self._site.folder / "policy.toml"
-        policy.write_text(POLICY, encoding="utf-8")
-        ports = self.ports
-        upstream = "127.0.0.1:%d-%d" % (ports[0], ports[-1])
-        self._site.start_guard(upstream, "--policy", policy)
-        self._site.join("alice", role=role, reverse_calls=reverse_calls)
-        of_agent = self._site.connect_to("alice", [str(port) for port in ports])
-        self.agents = [of_agent[str(port)] for port in ports]
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(machine.server(version))
+            super().__init__(("127.0.0.1", server.port))
+            stack.callback(super().__exit__)
+            self._site = stack.enter_context(harness.Site(machine))
+            policy = self._site.folder / "policy.toml"
+            policy.write_text(POLICY, encoding="utf-8")
+            ports = self.ports
+            upstream = "127.0.0.1:%d-%d" % (ports[0], ports[-1])
+            self._site.start_guard(upstream, "--policy", policy)
+            self._site.join("alice", role=role, reverse_calls=reverse_calls)
+            of_agent = self._site.connect_to("alice", [str(port) for port in ports])
+            self.agents = [of_agent[str(port)] for port in ports]
+            self._stack = stack.pop_all()
 
     def __exit__(self, *_):
-        super().__exit__()
         self._stack.close()
 
     def compare_with_audit(self):
