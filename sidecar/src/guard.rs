@@ -112,10 +112,12 @@ impl Guard {
     /// Whether a Houdini runs as the guard's own user, as far as that is known.
     pub async fn shares_user(&self, houdini: &Houdini, connection: &Connection) -> bool {
         let key = houdini.to_string();
-        if let Some((asked, shared)) = self.lock_owners().get(&key)
-            && asked.elapsed() < OWNER_KNOWN
-        {
-            return *shared;
+        if let Some((asked, shared)) = self.lock_owners().get_mut(&key) {
+            if asked.elapsed() < OWNER_KNOWN {
+                return *shared;
+            }
+            // One session asks anew; the others go by the old answer meanwhile.
+            *asked = Instant::now();
         }
         let owner = connection.owner().await;
         let shared = owner.is_some() && owner == ports::own_user();

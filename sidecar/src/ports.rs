@@ -98,11 +98,12 @@ struct Listener {
 }
 
 impl Listeners {
-    /// Asks the operating system. It reads a file that grows with the number of
-    /// connections: not for the runtime's own threads.
+    /// Asks the operating system. Where the kernel cannot be asked for those that listen
+    /// alone, it reads a file that grows with the number of connections: not for the
+    /// runtime's own threads.
     pub fn read() -> Self {
         #[cfg(target_os = "linux")]
-        return Self(linux::listeners());
+        return Self(linux::asked().unwrap_or_else(|_| linux::listeners()));
         #[cfg(not(target_os = "linux"))]
         return Self::default();
     }
@@ -141,6 +142,16 @@ mod linux {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
     use super::Listener;
+
+    /// Asks for those that listen.
+    pub(super) fn asked() -> std::io::Result<Vec<Listener>> {
+        let all = wire::sock_diag::listening()?;
+        let all = all.into_iter().map(|socket| Listener {
+            address: socket.local,
+            uid: socket.uid,
+        });
+        Ok(all.collect())
+    }
 
     /// Reads `/proc/net/tcp` and `/proc/net/tcp6`; see proc(5). By their own names, because
     /// the link `/proc/net` is hidden from a service with `ProcSubset=pid`.
@@ -211,6 +222,19 @@ mod tests {
         assert_eq!(listeners.owner(local), own_user());
         let through_loopback = SocketAddr::new("127.0.0.1".parse().unwrap(), open.port());
         assert_eq!(listeners.owner(through_loopback), own_user());
+    }
+
+    #[test]
+    fn both_ways_to_ask_tell_the_same() {
+        let local = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+        let open = TcpListener::bind("[::]:0").unwrap();
+        let (closed, open) = (local.unwrap(), open.local_addr().unwrap());
+        for listeners in [linux::asked().unwrap(), linux::listeners()] {
+            let listeners = Listeners(listeners);
+            assert_eq!(listeners.owner(closed), None);
+            assert_eq!(listeners.owner(open), own_user());
+            assert_eq!(listeners.exposed(open.port()), [open.ip()]);
+        }
     }
 
     #[test]

@@ -58,15 +58,13 @@ async fn file(_: &Path) -> Option<Listener> {
 fn socket(address: SocketAddr) -> Option<Listener> {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    /// `TCP_LISTEN` (`include/net/tcp_states.h`).
-    const LISTEN: u8 = 10;
     let anywhere: IpAddr = match address.ip().to_canonical() {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let found = wire::sock_diag::find(address, SocketAddr::new(anywhere, 0));
     let socket = found.ok().flatten()?;
-    (socket.state == LISTEN).then_some(Listener::Socket {
+    (socket.state == wire::sock_diag::LISTEN).then_some(Listener::Socket {
         inode: socket.inode,
     })
 }
