@@ -164,19 +164,7 @@ impl Flow<'_> {
             if self.up.closed && self.down.closed {
                 return Poll::Ready(());
             }
-            if self.has_room_for(Side::Server) {
-                match self.down.read(cx, houdini, &mut traffic.signs) {
-                    Poll::Ready(Ok(())) => moved = true,
-                    Poll::Ready(Err(_)) => {
-                        self.first.get_or_insert(End::UpstreamLost);
-                        return Poll::Ready(());
-                    }
-                    Poll::Pending => {}
-                }
-                if self.down.source_ended {
-                    self.first.get_or_insert(End::UpstreamClosed);
-                }
-            }
+            // The client first: where both have ended, it is the one that let go.
             if self.has_room_for(Side::Client) {
                 match self.up.read(cx, client, &mut traffic.signs) {
                     Poll::Ready(Ok(())) => moved = true,
@@ -188,6 +176,19 @@ impl Flow<'_> {
                 }
                 if self.up.source_ended {
                     self.first.get_or_insert(End::ClientClosed);
+                }
+            }
+            if self.has_room_for(Side::Server) {
+                match self.down.read(cx, houdini, &mut traffic.signs) {
+                    Poll::Ready(Ok(())) => moved = true,
+                    Poll::Ready(Err(_)) => {
+                        self.first.get_or_insert(End::UpstreamLost);
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending => {}
+                }
+                if self.down.source_ended {
+                    self.first.get_or_insert(End::UpstreamClosed);
                 }
             }
             if std::mem::take(&mut self.turn_over) {
