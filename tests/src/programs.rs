@@ -8,10 +8,11 @@ mod trial;
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 pub use running::{Finished, Running, Stream, run, run_with_input};
@@ -117,14 +118,30 @@ pub fn poll_for<T>(
     }
 }
 
-/// A loopback address on which nothing listens at this moment.
+/// A loopback address on which nothing listens at this moment. Its port is below those that
+/// systems give out by themselves, so that no other test gets it before it is used.
 ///
 /// # Errors
 /// When no port can be bound.
 pub fn free_address() -> Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(|e| Failure::io("looking for a free port", &e))
+    const PORTS: std::ops::Range<u16> = 20_000..32_000;
+    static ASKED: AtomicU16 = AtomicU16::new(0);
+    // Tests are programs of their own: each begins somewhere else.
+    let begin = std::process::id().wrapping_mul(7919);
+    let mut last = None;
+    for _ in 0..200 {
+        let place = begin.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed).into());
+        let port = PORTS.start + (place % PORTS.len() as u32) as u16;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => return listener.local_addr().map_err(looking),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(looking(last.unwrap_or_else(|| ErrorKind::AddrInUse.into())))
+}
+
+fn looking(error: io::Error) -> Failure {
+    Failure::io("looking for a free port", &error)
 }
 
 /// A command as somebody would type it: the program's name without its folder, and the

@@ -1,7 +1,7 @@
 //! Which Houdini is reached: the one that was meant, of the user who was named, and by
 //! those who were granted it.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use e2e::forge::client::{Attempt, Came, Client, Session, hello_for};
@@ -11,6 +11,7 @@ use e2e::forge::upstream::Upstream;
 use e2e::programs::{Guard, Stream, Trial, free_address, opaque, poll_for, run};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpSocket;
 use wire::Code;
 use wire::hello::Wanted;
 
@@ -144,9 +145,13 @@ async fn the_guard_does_not_warn_while_houdini_is_on_loopback_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guard_also_warns_of_a_houdini_that_starts_later() {
-    let address = free_address().unwrap();
-    let bench = Bench::start(&format!("upstream = \"{address}\"\n")).await;
-    let everywhere = TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).unwrap();
+    // The port is taken, so that nobody else takes it, and nothing listens there yet.
+    let everywhere = TcpSocket::new_v4().unwrap();
+    everywhere.bind((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+    let port = everywhere.local_addr().unwrap().port();
+    let bench = Bench::start(&format!("upstream = \"127.0.0.1:{port}\"\n")).await;
+    let everywhere = everywhere.listen(64).unwrap().into_std().unwrap();
+    everywhere.set_nonblocking(false).unwrap();
     let exposed = Upstream::echo_on(everywhere);
     bench.reaches(None, &exposed).await;
     // It looks every half minute.
