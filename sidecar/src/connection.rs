@@ -21,7 +21,19 @@ use crate::upstream::{self, Connection};
 use crate::{enrolment, follow, hello, policy, token};
 
 /// Serves one connection to its end. Whatever happens leaves an audit record.
+///
+/// What is over when bytes begin to flow has a box of its own, which goes with it: sessions are
+/// idle for hours, and what a future could hold at some time it has room for all the while.
 pub async fn serve(tcp: TcpStream, address: SocketAddr, guard: Arc<Guard>) {
+    let Some(mut running) = Box::pin(begin(tcp, address, &guard)).await else {
+        return;
+    };
+    let end = relay(&mut running, &guard).await;
+    Box::pin(running.end(end)).await;
+}
+
+/// Up to a session that runs. `None` when it was something else, or nothing came of it.
+async fn begin(tcp: TcpStream, address: SocketAddr, guard: &Arc<Guard>) -> Option<Box<Running>> {
     let attempt = guard.audit.attempt(address);
     let config = guard.config();
     let (turns, patience) = (
@@ -30,59 +42,97 @@ pub async fn serve(tcp: TcpStream, address: SocketAddr, guard: Arc<Guard>) {
     );
     let turn = match guard.gate.enter(address.ip(), turns, patience).await {
         Ok(turn) => turn,
-        Err(denial) => return refused(&guard, attempt, &denial),
+        Err(denial) => {
+            refused(guard, attempt, &denial);
+            return None;
+        }
     };
     let deadline = Instant::now() + config.limits.handshake_timeout;
     let vanished_after = config.limits.peer_timeout;
     let accepted = match tls::accept(tcp, &guard.tls(), deadline, vanished_after).await {
         Ok(accepted) => accepted,
-        Err(denial) => return refused(&guard, attempt, &denial),
+        Err(denial) => {
+            refused(guard, attempt, &denial);
+            return None;
+        }
     };
     match accepted {
-        Accepted::Session(session) => serve_session(session, attempt, turn, &guard).await,
-        Accepted::Enrolment(session) => serve_join(session, attempt, &guard).await,
-        Accepted::Renewal(session) => serve_renewal(session, attempt, &guard).await,
-        Accepted::Follower(session) => serve_follower(session, attempt, turn, &guard).await,
+        Accepted::Session(session) => return open_session(session, attempt, turn, guard).await,
+        Accepted::Enrolment(session) => serve_join(session, attempt, guard).await,
+        Accepted::Renewal(session) => serve_renewal(session, attempt, guard).await,
+        Accepted::Follower(session) => serve_follower(session, attempt, turn, guard).await,
+    }
+    None
+}
+
+/// A session that was let in, and whose client has been told. One that is dropped is written
+/// down before anybody can see that it has ended: the order of the fields says so.
+struct Running {
+    record: OpenSession,
+    up: Connection,
+    permit: Permit,
+    session: TlsSession,
+}
+
+impl Running {
+    /// Writes down why it ended, and lets go of the client.
+    async fn end(self: Box<Self>, end: relay::End) {
+        let Self {
+            mut session,
+            up,
+            permit,
+            record,
+        } = *self;
+        drop((up, permit));
+        record.closed(end);
+        tls::close(session.stream()).await;
     }
 }
 
 /// A session: each step takes the proof that the step before it made.
-async fn serve_session(
+async fn open_session(
     mut session: TlsSession,
     mut attempt: Attempt,
     turn: Turn,
     guard: &Arc<Guard>,
-) {
-    let (mut permit, mut up) = match admit(&mut session, &mut attempt, turn, guard).await {
+) -> Option<Box<Running>> {
+    let (permit, up) = match admit(&mut session, &mut attempt, turn, guard).await {
         Ok(admitted) => admitted,
-        Err(denial) => return refuse_session(guard, session, attempt, &denial).await,
+        Err(denial) => {
+            refuse_session(guard, session, attempt, &denial).await;
+            return None;
+        }
     };
     let id = attempt.id();
     let shared_user = guard.shares_user(permit.houdini(), &up).await;
-    let mut record = match attempt.open(shared_user).await {
+    let record = match attempt.open(shared_user).await {
         Ok(record) => record,
-        Err((attempt, denial)) => return refuse_session(guard, session, attempt, &denial).await,
+        Err((attempt, denial)) => {
+            refuse_session(guard, session, attempt, &denial).await;
+            return None;
+        }
     };
-    if hello::accept(&mut session, permit.accepted(&id))
-        .await
-        .is_err()
-    {
-        return record.closed(relay::End::ClientLost);
+    let told = hello::accept(&mut session, permit.accepted(&id)).await;
+    if told.is_err() {
+        record.closed(relay::End::ClientLost);
+        return None;
     }
-    let end = relay(&mut session, &mut up, &mut permit, &mut record, guard).await;
-    drop((up, permit));
-    record.closed(end);
-    tls::close(session.stream()).await;
+    Some(Box::new(Running {
+        session,
+        up,
+        permit,
+        record,
+    }))
 }
 
 /// Carries the session's bytes to its end, inspected as its role wants it.
-async fn relay(
-    session: &mut TlsSession,
-    up: &mut Connection,
-    permit: &mut Permit,
-    record: &mut OpenSession,
-    guard: &Arc<Guard>,
-) -> relay::End {
+async fn relay(running: &mut Running, guard: &Arc<Guard>) -> relay::End {
+    let Running {
+        session,
+        up,
+        permit,
+        record,
+    } = running;
     let idle = permit.idle_timeout();
     session.stream().get_mut().0.read_ahead();
     if permit.role().inspect() == Inspect::Off {
@@ -103,7 +153,8 @@ async fn relay(
     let ended = permit.registration().ended();
     let client = session.stream();
     let traffic = &mut record.traffic;
-    let (end, why) = inspect::run(client, up, &mut inspector, asking, traffic, idle, ended).await;
+    let inspecting = inspect::run(client, up, &mut inspector, asking, traffic, idle, ended);
+    let (end, why) = Box::pin(inspecting).await;
     if let Some(family) = inspector.houdini_showed() {
         guard.families.learn(&houdini, listener, family);
     }

@@ -80,7 +80,10 @@ where
 {
     let mut copy = Copy {
         up: Direction::default(),
-        down: Direction::default(),
+        down: Direction {
+            gives_all: true,
+            ..Direction::default()
+        },
         first: None,
     };
     let poll =
@@ -201,6 +204,9 @@ impl Copy {
 struct Direction {
     /// What the destination has not taken yet.
     rest: BytesMut,
+    /// One read gives all that has come, as TCP does and TLS does not. What came goes on before
+    /// the source is read again, which may cost a packet: see [`wire::prompt`].
+    gives_all: bool,
     moved: u64,
     /// Written since the last flush.
     unflushed: bool,
@@ -314,6 +320,7 @@ impl Direction {
                     self.source_ended = true;
                     return;
                 }
+                Poll::Ready(Ok(())) if self.gives_all => return,
                 Poll::Ready(Ok(())) => {}
             }
         }

@@ -1,4 +1,4 @@
-//! A TCP stream that acknowledges what it receives at once.
+//! A TCP stream that acknowledges what it receives as soon as it has gone on.
 //!
 //! rpyc sends small messages one after the other without `TCP_NODELAY`
 //! (`core/stream.py::SocketStream._connect`, 4.1.0 to 6.0.2): the release of an object, and
@@ -15,7 +15,11 @@ use tokio::net::TcpStream;
 
 /// The stream. What is sent is not held back either.
 #[derive(Debug)]
-pub struct Prompt(TcpStream);
+pub struct Prompt {
+    tcp: TcpStream,
+    /// Something came that may not be acknowledged yet.
+    owes: bool,
+}
 
 impl Prompt {
     /// Takes a connected stream over.
@@ -24,18 +28,22 @@ impl Prompt {
     /// When the connection has gone already.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self(stream))
+        Ok(Self {
+            tcp: stream,
+            owes: false,
+        })
     }
 
     /// The stream itself, for its addresses.
     pub fn get_ref(&self) -> &TcpStream {
-        &self.0
+        &self.tcp
     }
 
     /// Linux goes back to putting it off by itself, so it is said after each receive.
-    fn acknowledge(&self) {
+    fn acknowledge(&mut self) {
         #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&self.0).set_tcp_quickack(true);
+        let _ = socket2::SockRef::from(&self.tcp).set_tcp_quickack(true);
+        self.owes = false;
     }
 }
 
@@ -46,8 +54,11 @@ impl AsyncRead for Prompt {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.0).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        self.owes |= buf.filled().len() > before;
+        // Whoever reads again has passed on what it had, which is not to wait for a packet that
+        // carries nothing.
+        if read.is_pending() && self.owes {
             self.acknowledge();
         }
         read
@@ -60,14 +71,14 @@ impl AsyncWrite for Prompt {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }

@@ -85,7 +85,9 @@ impl Options {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    // The alias has a `--` already, and whoever types another means the same.
+    let given = std::env::args().filter(|argument| argument != "--");
+    match run(&Options::parse_from(given)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
